@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""replicate.py: run machine-learning models on Replicate, or in Cog containers of your own.
+"""replicate.py 1.0.0: run machine-learning models on Replicate, or in Cog containers of your own.
 
-One file, no dependencies, CPython 3.8 to 3.14 and PyPy. Version 1.0.0, MIT licence (the text ends this file).
-To vendor it, copy this file; nothing else is needed. Get a token at https://replicate.com/account/api-tokens and:
+One file without dependencies, for CPython 3.8 to 3.14 and PyPy, under the MIT licence. To vendor it, copy it.
+Get a token at https://replicate.com/account/api-tokens, export it as REPLICATE_API_TOKEN, and:
 
-    export REPLICATE_API_TOKEN=r8_...
     python -m replicate run black-forest-labs/flux-schnell prompt="an astronaut riding a horse" -o .
 
     import replicate
@@ -14,8 +13,7 @@ To vendor it, copy this file; nothing else is needed. Get a token at https://rep
         print(event, end="")
 
 Every method also exists with an `async_` prefix. Every failure at run time is a ReplicateError; a call that is wrong
-in itself is a ValueError or TypeError before any request. What it promises (no double billing, no leaked token,
-no orphaned prediction, no hang) is in the README.
+in itself is a ValueError or TypeError, raised before any request.
 
 Contents: Constants, Errors, The client, Resources, Endpoints, Outputs, Inputs, Streams, Self-hosted models (Cog),
 Transport, Webhooks, Command line.
@@ -53,11 +51,13 @@ try:
 except ImportError:  # then answers are not asked for in compressed form
     zlib = None  # type: ignore[assignment]
 
-TYPE_CHECKING = False  # checkers take it for true; importing typing would cost as much as the rest of this file
+TYPE_CHECKING = False  # checkers take it for true; at run time, importing typing would cost more than this file
 if TYPE_CHECKING:
-    from typing import (Any, AsyncIterator, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, NoReturn,
-                        Optional, Sequence, Set, Tuple, Type, Union)
-    _Dict, _List = Dict[str, Any], List[Any]
+    import pathlib
+    from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, NoReturn, Sequence, TypeVar
+    _Dict = Dict[str, Any]
+    _List = List[Any]
+    _T = TypeVar("_T")
 else:
     _Dict, _List = dict, list
 
@@ -77,26 +77,25 @@ __all__ = [
 _API = "https://api.replicate.com/v1"  # the server that the API's description names
 _TOKENS_PAGE = "https://replicate.com/account/api-tokens"
 _RUNNING = ("starting", "processing")  # the only statuses that mean "not over"; a word unknown today ends a wait
-_TIMEOUT = 60.0  # seconds a socket operation may take: what curl users choose, and the longest that the API holds one
+_TIMEOUT = 60.0  # seconds for a socket operation: the longest that the API holds a request, too
 _HOLD = 60  # seconds: the most that `Prefer: wait` may ask for
-_SHORT_HOLD = 4  # seconds that map() asks for, so that what it abandons is known, and cancelled, within _GRACE
+_SHORT_HOLD = 4  # seconds that map() asks for, so that what it gives up is known, and cancelled, within _GRACE
 _GRACE = 5.0  # seconds for cancelling what is given up; longer, and Ctrl-C feels broken
-_POLL = 0.5  # seconds between polls at first, as the official client does
-_POLL_SHARE, _POLL_MOST = 0.02, 5.0  # then 2 % of the time elapsed, and never more than 5 s: noticed within 1 % on average
-_RETRIES = 5  # with the back-off below some 15 s in all: a restart of a load balancer is survived, a real outage is told
+_POLL, _POLL_SHARE, _POLL_MOST = 0.5, 0.02, 5.0  # seconds between polls at first; then 2 % of the time elapsed; at most
+_RETRIES = 5  # with the back-off below some 15 s in all: the restart of a load balancer is survived, an outage told
 _BACKOFF, _WAIT_MOST = 0.5, 60.0  # seconds: doubled each time, with full jitter; no single wait is longer than a minute
-_GAP_LEAST, _GAP_MOST = 0.1, 1.0  # seconds between creations once throttled: 600 a minute, down to low credit's 1 a second
+_GAP_LEAST, _GAP_MOST = 0.1, 1.0  # seconds between creations once throttled: the limit of 600 a minute; low credit's 1 a second
 _FRESH = 1.0  # seconds a kept connection may have idled and still carry a creating request: no server closes that soon
-_KEPT_FOR, _KEPT_MOST = 50.0, 32  # seconds idle, below the usual 60 of load balancers; connections kept a host
+_KEPT_FOR, _KEPT_MOST = 50.0, 32  # seconds idle, below the usual 60 of load balancers; connections kept to one host
 _INTERIM_MOST = 20  # 1xx answers before the real one; more is a fault, not a conversation
+_HEADERS_MOST, _LINE_MOST = 200, 1 << 16  # header lines, and bytes in one: what http.client takes, and twice as many
 _ERROR_MOST = 1 << 16  # bytes of an error's body that are read: problem+json is small, an HTML page may not be
 _BLOCK = 1 << 18  # bytes read or sent at a time; larger ones gained nothing when measured
 _INLINE_MOST = 256 << 10  # bytes: the API's advice for data URIs; larger files are uploaded
-_UPLOAD_MOST = 100 << 20  # bytes: the files API refuses more with a 413, after having taken all of them
-_MEMORY_MOST = 2 << 20  # bytes of a file without a known size that are held in memory before a temporary file takes over
-_WORKERS = 256  # threads for async_ calls, made as needed: what is awaited at once beyond that waits its turn
-_CONCATENATED = "concatenate"  # x-cog-array-display of text that comes in pieces
-_NO_ARRAY_TYPE = (0, 3, 9)  # Cog before this one did not mark iterators in the schema: every array may be one
+_UPLOAD_MOST = 100 << 20  # bytes: the files API refuses more, after having taken all of them
+_MEMORY_MOST = 2 << 20  # bytes of a file of unknown size that are held in memory before a temporary file takes over
+_WORKERS = 256  # threads for async_ calls, made as needed; what is awaited beyond that waits its turn
+_MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema: before, every array may be one
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Errors
@@ -106,42 +105,27 @@ _NO_ARRAY_TYPE = (0, 3, 9)  # Cog before this one did not mark iterators in the 
 class ReplicateError(Exception):
     """Base of every failure at run time. str() is one line: what failed, why, what to do.
 
-    Attributes, None where there is nothing to say: `status` (HTTP), `title`, `detail`, `type`, `instance` (RFC 9457
-    problem details), `method`, `path`, `headers`, `request_id`, `retry_after` (seconds), `body` (str, the first 64 KiB)
-    and `prediction`, with which a run can be found again.
+    Attributes, None where there is nothing to say: status (HTTP), title, detail, type and instance (RFC 9457), method,
+    path, headers, request_id, retry_after (seconds), body (str, 64 KiB at most), and prediction, to find a run again.
     """
 
-    status: Optional[int] = None
-    title: Optional[str] = None
-    detail: Optional[str] = None
-    type: Optional[str] = None
-    instance: Optional[str] = None
-    method: Optional[str] = None
-    path: Optional[str] = None
-    headers: Any = None
-    request_id: Optional[str] = None
-    retry_after: Optional[float] = None
-    body: Optional[str] = None
-    prediction: Any = None
-    _sent = True  # False where the server certainly saw nothing of the request
-    _final = False  # True where sending it again cannot help
+    status: Any = None
+    title = detail = type = instance = method = path = headers = request_id = retry_after = body = prediction = status
+    _sent, _final = True, False  # whether the server may have seen the request; whether sending it again is of no use
 
     def __init__(self, message: Any = None, **facts: Any) -> None:
+        if message is None:
+            message = ": ".join(str(facts[name]) for name in ("status", "title", "detail") if facts.get(name) is not None)
+        super().__init__(message)
         for name, value in facts.items():
             if not hasattr(ReplicateError, name):
                 raise TypeError(f"an error has no {name!r}")
             setattr(self, name, value)
-        if message is None:
-            message = ": ".join(str(part) for part in (self.status, self.title, self.detail) if part is not None)
-        super().__init__(message)
 
     def __str__(self) -> str:
-        text = " ".join(super().__str__().split())
+        text = " ".join(str(self.args[0]).split())
         known = self.prediction.get("id") if self.prediction is not None else None
         return f"{text} (prediction {known})" if known and known not in text else text
-
-
-ReplicateException = ReplicateError
 
 
 class APIError(ReplicateError):
@@ -153,7 +137,7 @@ class NetworkError(ReplicateError):
 
 
 class ModelError(ReplicateError):
-    """The run ended, but not in success: `prediction.status`, `prediction.error` and `prediction.logs` tell more."""
+    """The run ended, but not in success: `prediction.status`, `.error` and `.logs` tell more."""
 
     def __init__(self, prediction: Any, message: Any = None) -> None:
         status, why = prediction.get("status"), message or prediction.get("error")
@@ -172,23 +156,22 @@ class WebhookError(ReplicateError, ValueError):
     """A webhook that cannot be trusted; the message names what failed."""
 
 
-WebhookValidationError = MissingWebhookHeaderError = MissingWebhookBodyError = WebhookError  # the names of 1.x
-InvalidTimestampError = InvalidSignatureError = InvalidSecretKeyError = WebhookError
-
-
 class _Abandoned(BaseException):
-    """Raised in a worker thread whose caller has left; like KeyboardInterrupt, it is no Exception."""
+    """Raised in a worker thread whose caller has left; like KeyboardInterrupt it is no Exception."""
 
 
 class _Garbage(ValueError):
     """An answer of status 200 whose body is not what the API sends."""
 
 
+ReplicateException, WebhookValidationError = ReplicateError, WebhookError  # names of 1.x
+MissingWebhookHeaderError = MissingWebhookBodyError = InvalidTimestampError = InvalidSignatureError = WebhookError
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The client
 # ---------------------------------------------------------------------------------------------------------------------
 
-_stop_of_task: contextvars.ContextVar[Optional[_Stop]] = contextvars.ContextVar("replicate_stop", default=None)
+_stop_of_task: contextvars.ContextVar[_Stop | None] = contextvars.ContextVar("replicate_stop", default=None)
 
 
 class _Clock:
@@ -197,11 +180,8 @@ class _Clock:
     def now(self) -> float:
         return time.monotonic()
 
-    def sleep(self, seconds: float, stop: Optional[threading.Event] = None) -> None:
-        if stop is None:
-            time.sleep(seconds)
-        else:
-            stop.wait(seconds)
+    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
+        time.sleep(seconds) if stop is None else stop.wait(seconds)
 
 
 class _Stop(threading.Event):
@@ -209,7 +189,7 @@ class _Stop(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reading: Set[Any] = set()
+        self.reading: set[Any] = set()
 
     def set(self) -> None:
         super().set()
@@ -223,43 +203,38 @@ class _Stop(threading.Event):
 class _Call:
     """The limits of one call: when it must have ended, and whether whoever made it has given it up."""
 
-    def __init__(self, client: Client, timeout: Optional[float] = None, stop: Optional[_Stop] = None) -> None:
+    bare = False  # whether its requests carry neither the token nor the caller's own headers, wherever they go
+    watch: Callable[[Any], None] = staticmethod(lambda run: None)  # is shown the run each time there is news of it
+
+    def __init__(self, client: Client, timeout: float | None = None, stop: _Stop | None = None) -> None:
         if timeout is not None and not (_is_number(timeout) and timeout > 0):
             raise ValueError(f"timeout is a positive number of seconds, or None, not {timeout!r}")
-        self.clock = client._clock
+        self.clock, self.timeout = client._clock, timeout
         self.started = self.clock.now()
-        self.timeout = timeout
-        self.deadline = None if timeout is None else self.started + timeout
+        self.deadline = math.inf if timeout is None else self.started + timeout
         self.stop = stop or _stop_of_task.get()
-        self.interrupt: Optional[BaseException] = None  # a Ctrl-C that came while a creation was in flight
+        self.in_flight = False  # whether a creation has left whose answer is not here
 
-    def left(self, most: Optional[float]) -> Optional[float]:
+    def left(self, most: float | None) -> float | None:
         """Seconds that an operation may take: at most `most`, and no more than the call has left."""
         self.check()
-        if self.deadline is None:
-            return most
-        left = self.deadline - self.clock.now()
+        left = min(self.deadline - self.clock.now(), math.inf if most is None else most)
         if left <= 0:
             raise socket.timeout("timed out")
-        return left if most is None else min(left, most)
+        return None if left == math.inf else left
 
-    def narrowed(self, seconds: Optional[float]) -> _Call:
+    def narrowed(self, seconds: float | None) -> _Call:
         """The same call, with a nearer end for a part of it."""
-        if seconds is None:
-            return self
-        part = object.__new__(type(self))
+        part = object.__new__(_Call)
         part.__dict__.update(self.__dict__)
-        end = self.clock.now() + seconds
-        part.deadline = end if self.deadline is None else min(end, self.deadline)
+        part.deadline = self.deadline if seconds is None else min(self.deadline, self.clock.now() + seconds)
         return part
 
     def over(self) -> bool:
-        return self.deadline is not None and self.clock.now() >= self.deadline
+        return self.clock.now() >= self.deadline
 
     def check(self) -> None:
-        """Raise what is pending: a Ctrl-C, or the word of another thread to give up."""
-        if self.interrupt is not None:
-            raise self.interrupt
+        """Raise _Abandoned where another thread has said to give up."""
         if self.stop is not None and self.stop.is_set():
             raise _Abandoned
 
@@ -269,52 +244,54 @@ class _Call:
     def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the call: then PredictionTimeout."""
         self.check()
-        left = math.inf if self.deadline is None else self.deadline - self.clock.now()
+        left = self.deadline - self.clock.now()
         self.clock.sleep(max(0.0, min(seconds, left)), self.stop)
         self.check()
         if seconds >= left:
             raise self.expired()
 
+    def pause(self, at_first: float) -> None:
+        """Sleep until the next poll is due: the longer it has lasted, the longer."""
+        self.sleep(max(at_first, min(_POLL_MOST, _POLL_SHARE * (self.clock.now() - self.started))))
+
 
 class _Twinned:
-    """Gives every public method of a class its `async_` twin, on the class itself, where programs look for it."""
+    """Gives every public method of a class its async_ twin, on the class itself, where programs look for it."""
 
-    _client: Any
+    _client: Client
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, method in list(vars(cls).items()):
-            plain = method.__func__ if isinstance(method, staticmethod) else method
-            if not name.startswith(("_", "async_")) and callable(plain) and hasattr(plain, "__code__"):
-                twin = _twin(plain)
-                setattr(cls, "async_" + name, staticmethod(twin) if isinstance(method, staticmethod) else twin)
+            plain = getattr(method, "__func__", method)  # of a staticmethod
+            if not name.startswith(("_", "async_")) and hasattr(plain, "__code__"):
+                if plain.__name__ == "operation":  # made by _operation(), which does not know where it will stand
+                    plain.__name__, plain.__qualname__ = name, f"{cls.__qualname__}.{name}"
+                twin = _twin(plain, "async_" + name)
+                setattr(cls, "async_" + name, staticmethod(twin) if plain is not method else twin)
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
 
 
-def _twin(method: Callable[..., Any]) -> Callable[..., Any]:
+def _twin(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The asynchronous form of a method: a coroutine, or an asynchronous iterator where it gives an iterator."""
-    if method.__annotations__.get("return", "").startswith("Iterator"):
-        @functools.wraps(method)
-        def iterating(*args: Any, **kwargs: Any) -> _AsyncIterator:
-            return _AsyncIterator(functools.partial(method, *args, **kwargs))
-        twin: Callable[..., Any] = iterating
-    else:
-        @functools.wraps(method)
-        async def awaiting(*args: Any, **kwargs: Any) -> Any:
-            stop = _Stop()
-            result = await _in_thread(stop, method, *args, **kwargs)
-            return _AsyncIterator(None, result, stop) if isinstance(result, abc.Generator) else result
-        twin = awaiting
-    twin.__name__ = "async_" + method.__name__
-    twin.__qualname__ = ".".join(method.__qualname__.split(".")[:-1] + [twin.__name__])
+    def iterating(*args: Any, **kwargs: Any) -> _AsyncIterator:
+        return _AsyncIterator(_Stop(), functools.partial(method, *args, **kwargs))
+
+    async def awaiting(*args: Any, **kwargs: Any) -> Any:
+        stop = _Stop()
+        result = await _in_thread(stop, method, *args, **kwargs)
+        return _AsyncIterator(stop, None, result) if isinstance(result, abc.Generator) else result
+
+    twin = functools.wraps(method)(iterating if method.__annotations__.get("return", "")[:8] == "Iterator" else awaiting)
+    twin.__name__, twin.__qualname__ = name, method.__qualname__.rpartition(".")[0] + "." + name
     return twin
 
 
 @functools.lru_cache(maxsize=1)
 def _workers(process: int) -> Any:
-    """The threads of the async_ calls; `process` is os.getpid(), as a forked child has none of its parent's."""
+    """The threads of async_ calls; `process` is os.getpid(), as a forked child has none of its parent's."""
     from concurrent.futures import ThreadPoolExecutor
     return ThreadPoolExecutor(_WORKERS, thread_name_prefix="replicate")
 
@@ -322,41 +299,46 @@ def _workers(process: int) -> Any:
 async def _in_thread(stop: _Stop, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run it in a worker thread, in the caller's context; a cancelled task tells it to stop and hears it out."""
     import asyncio
-    context = contextvars.copy_context()
+    context, loop, over = contextvars.copy_context(), asyncio.get_running_loop(), asyncio.Event()
     context.run(_stop_of_task.set, stop)
     work = _workers(os.getpid()).submit(context.run, functools.partial(function, *args, **kwargs))
-    waiter = asyncio.wrap_future(work)
+
+    def wake(_: Any) -> None:
+        try:
+            loop.call_soon_threadsafe(over.set)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            pass
+
+    work.add_done_callback(wake)
     try:
-        return await asyncio.shield(waiter)
+        await over.wait()
     except asyncio.CancelledError:
         if not work.cancel():
             stop.set()
-            await asyncio.wait([waiter], timeout=_GRACE + 1)
-        if waiter.done() and not waiter.cancelled():
-            waiter.exception()  # heard, so that the loop does not report it as lost
+            await asyncio.wait([asyncio.ensure_future(over.wait())], timeout=_GRACE + 1)
         raise
+    return work.result()
 
 
 class _AsyncIterator:
     """What an async_ twin gives for an iterator: for `async for`, directly or after an `await`."""
 
-    def __init__(self, make: Any, iterator: Any = None, stop: Optional[_Stop] = None) -> None:
-        self._make, self._iterator, self._stop = make, iterator, stop or _Stop()
+    def __init__(self, stop: _Stop, make: Any, iterator: Any = None) -> None:
+        self._stop, self._make, self._iterator = stop, make, iterator
 
-    async def _begin(self) -> _AsyncIterator:
+    async def _begun(self) -> _AsyncIterator:
         if self._iterator is None:
             self._iterator = iter(await _in_thread(self._stop, self._make))
         return self
 
     def __await__(self) -> Any:
-        return self._begin().__await__()
+        return self._begun().__await__()
 
     def __aiter__(self) -> _AsyncIterator:
         return self
 
     async def __anext__(self) -> Any:
-        await self._begin()
-        item = await _in_thread(self._stop, next, self._iterator, self)
+        item = await _in_thread(self._stop, next, (await self._begun())._iterator, self)
         if item is self:
             raise StopAsyncIteration
         return item
@@ -387,27 +369,28 @@ class Client(_Twinned):
     ssl_context    an ssl.SSLContext; else the system's certificates, or those of SSL_CERT_FILE
     """
 
-    def __init__(self, api_token: Optional[str] = None, *, base_url: Optional[str] = None, timeout: Any = None,
-                 max_retries: int = _RETRIES, poll_interval: Optional[float] = None,
-                 headers: Optional[Mapping[str, str]] = None, proxies: Optional[Mapping[str, str]] = None,
-                 ssl_context: Optional[ssl.SSLContext] = None) -> None:
-        self._api_token = None if api_token is None else _Secret(_clean_token(api_token, ValueError))
+    def __init__(self, api_token: str | None = None, *, base_url: str | None = None, timeout: Any = None,
+                 max_retries: int = _RETRIES, poll_interval: float | None = None, headers: Mapping[str, str] | None = None,
+                 proxies: Mapping[str, str] | None = None, ssl_context: Any = None) -> None:
+        seconds = getattr(timeout, "read", timeout)
+        _check(seconds is None or _is_number(seconds) and seconds > 0, f"timeout is a positive number, not {timeout!r}")
+        _check(isinstance(max_retries, int) and max_retries >= 0, f"max_retries is a whole number, not {max_retries!r}")
+        self._api_token = None if api_token is None else _clean_token(api_token, ValueError)
         self._base_url = base_url and _parse_base_url(base_url)
-        self._poll_interval = None if poll_interval is None else _interval(poll_interval, "poll_interval")
-        if not isinstance(max_retries, int) or max_retries < 0:
-            raise ValueError(f"max_retries is a whole number from 0, not {max_retries!r}")
+        self._poll_interval = None if poll_interval is None else _interval(poll_interval)
         self._clock = _Clock()
-        self._transport = _Transport(self, _seconds(timeout), max_retries, dict(headers or {}), proxies, ssl_context)
-        self._iterates: Dict[str, bool] = {}  # by version id: whether its output is an iterator
-        self.models = Models(self)
-        self.predictions = Predictions(self)
-        self.trainings = Trainings(self)
-        self.deployments = Deployments(self)
-        self.files = Files(self)
-        self.collections = Collections(self)
-        self.hardware = HardwareNamespace(self)
-        self.accounts = self.account = Accounts(self)
-        self.webhooks = Webhooks(self)
+        self._transport = _Transport(self, seconds or _TIMEOUT, max_retries, headers or {}, proxies, ssl_context)
+        self._iterates: dict[str, bool] = {}  # by version id: whether its output is an iterator
+        self.models: Models = Models(self)
+        self.predictions: Predictions = Predictions(self)
+        self.trainings: Trainings = Trainings(self)
+        self.deployments: Deployments = Deployments(self)
+        self.files: Files = Files(self)
+        self.collections: Collections = Collections(self)
+        self.hardware: HardwareNamespace = HardwareNamespace(self)
+        self.webhooks: Webhooks = Webhooks(self)
+        self.accounts: Accounts = Accounts(self)
+        self.account: Accounts = self.accounts
 
     def __repr__(self) -> str:
         return f"Client(base_url={self.base_url!r})"
@@ -425,16 +408,16 @@ class Client(_Twinned):
         """Seconds between the first polls of a run."""
         if self._poll_interval is not None:
             return self._poll_interval
-        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL, "REPLICATE_POLL_INTERVAL")
+        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL)
 
     @poll_interval.setter
     def poll_interval(self, seconds: float) -> None:
-        self._poll_interval = _interval(seconds, "poll_interval")
+        self._poll_interval = _interval(seconds)
 
-    def run(self, ref: Any, input: Optional[Mapping[str, Any]] = None, *, wait: Union[bool, int] = True,
-            timeout: Optional[float] = None, webhook: Optional[str] = None,
-            webhook_events_filter: Optional[Sequence[str]] = None, cancel_after: Union[str, float, None] = None,
-            file_encoding_strategy: Optional[str] = None, use_file_output: bool = True, **params: Any) -> Any:
+    def run(self, ref: Any, input: Mapping[str, Any] | None = None, *, wait: bool | int = True,
+            timeout: float | None = None, webhook: str | None = None, webhook_events_filter: Sequence[str] | None = None,
+            cancel_after: str | float | None = None, file_encoding_strategy: str | None = None,
+            use_file_output: bool = True, **params: Any) -> Any:
         """Run a model and return its output; blocks until the run is over.
 
         ref is "owner/name", "owner/name:version", a version id, "deployments/owner/name", the http(s) address of a
@@ -457,13 +440,14 @@ class Client(_Twinned):
         job.start()
         return job.items() if job.target.iterates else job.output()
 
-    def stream(self, ref: Any, input: Optional[Mapping[str, Any]] = None, **options: Any) -> Iterator[ServerSentEvent]:
-        """Run a model and yield its output as events, as it is made; str(event) is the text.
+    def stream(self, ref: Any, input: Mapping[str, Any] | None = None, **options: Any) -> Iterator[ServerSentEvent]:
+        """Run a model and yield its output as events, as it is made; str(event) is the text. Options as for run().
 
-        The options are those of run(). Where the model cannot stream it is polled. A dropped connection is resumed.
-        Raises ModelError when the run fails or is canceled. An iterator closed before its end cancels the prediction.
+        Where the model cannot stream it is polled; a dropped connection is resumed. Raises ModelError when the run
+        fails or is canceled. An iterator closed before its end cancels the prediction.
         """
-        job = _job(self, ref, input, **dict(options, wait=False))
+        job = _job(self, ref, input, **options)
+        job.wait = 0
         job.start()
         return job.events()
 
@@ -475,50 +459,50 @@ class Client(_Twinned):
         A failed run raises at its place, or is yielded as the exception with return_exceptions=True. A 429 makes all
         of them hold off. Left early, by an error or Ctrl-C, what still runs is cancelled. Options as for run().
         """
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise ValueError(f"concurrency is a whole number from 1, not {concurrency!r}")
+        _check(type(concurrency) is int and concurrency > 0, f"concurrency is a whole number from 1, not {concurrency!r}")
         if isinstance(inputs, (str, bytes, abc.Mapping)):
             raise TypeError("inputs is an iterable of dicts, one for each run")
-        if options.get("wait", True) is True:
-            options["wait"] = _SHORT_HOLD
-        _job(self, ref, None, check_only=True, **options)
-        return self._map(_target(ref), iter(inputs), concurrency, return_exceptions, options)
+        options["wait"] = _SHORT_HOLD if options.get("wait", True) is True else options["wait"]
+        target = _job(self, ref, None, **options).target  # what is wrong with the options is told now
+        return self._map(target, iter(inputs), concurrency, return_exceptions, options)
 
     def _map(self, target: _Target, inputs: Iterator[Any], concurrency: int, return_exceptions: bool,
-             options: Dict[str, Any]) -> Iterator[Any]:
+             options: dict[str, Any]) -> Iterator[Any]:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-        stop, pending = _Stop(), deque()  # type: Tuple[_Stop, Any]
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="replicate-map")
+        stop = _stop_of_task.get() or _Stop()
+        pending: deque[Any] = deque()
 
         def work(input: Any) -> Any:
+            if isinstance(input, Exception):  # the command line's word for a line that is no input
+                raise input
             job = _job(self, target, input, stop=stop, **options)
             job.start()
             return list(job.items()) if job.target.iterates else job.output()
 
         def fill() -> None:
-            """Draw inputs while there is a free worker, and not more results wait than workers could make."""
-            while sum(not f.done() for f in pending) < concurrency and len(pending) < 2 * concurrency:
+            """Draw inputs while a worker is free, but not for ever while the first result is still to come."""
+            while sum(not future.done() for future in pending) < concurrency and len(pending) < 2 * concurrency:
                 try:
                     pending.append(pool.submit(work, next(inputs)))
                 except StopIteration:
                     return
 
         try:
+            target.look_up(self, _Call(self))
             fill()
             while pending:
                 while not pending[0].done():
-                    wait([f for f in pending if not f.done()], return_when=FIRST_COMPLETED)
+                    wait([future for future in pending if not future.done()], return_when=FIRST_COMPLETED)
                     fill()
                 error = pending[0].exception()
                 if error is not None and not (return_exceptions and isinstance(error, Exception)):
                     raise error
-                done = pending.popleft()
-                yield error if error is not None else done.result()
+                first = pending.popleft()
+                yield error or first.result()
                 fill()
         finally:
             stop.set()
-            for future in pending:
-                future.cancel()
             wait(pending, timeout=_GRACE + 1)
             pool.shutdown(wait=False)
 
@@ -526,30 +510,26 @@ class Client(_Twinned):
         """Return a callable for a model: f(prompt="...") runs it; f.create, f.stream and f.map are there too."""
         return Function(self, ref)
 
-    def search(self, query: str, limit: Optional[int] = None) -> Resource:
+    def search(self, query: str, limit: int | None = None) -> Resource:
         """Search models, collections and pages; limit is 1 to 50 (20). GET /search.
 
         The result has `models` (each with `model` and `metadata`), `collections`, `pages` and `query`.
         """
-        if limit is not None and not (_is_number(limit) and 1 <= limit <= 50):
-            raise ValueError(f"limit is 1 to 50, not {limit!r}")
+        _check(limit is None or _is_number(limit) and 1 <= limit <= 50, f"limit is 1 to 50, not {limit!r}")
         if not isinstance(query, str):
             raise TypeError(f"query is a str, not {type(query).__name__}")
         return self._fetch("GET", _query("/search", query=query, limit=limit), SearchResults)
 
     def paginate(self, list_method: Callable[..., Page]) -> Iterator[Page]:
         """Yield the pages of a list method, as paginate(replicate.models.list), following `next`."""
-        plain = getattr(list_method, "__wrapped__", None)  # an async_ twin: its method does the same in this thread
-        if plain is not None and hasattr(list_method, "__self__"):
-            list_method = functools.partial(plain, list_method.__self__)
+        plain = getattr(list_method, "__wrapped__", None)
+        if plain is not None:  # an async_ twin: its method does the same in this thread
+            list_method = functools.partial(plain, list_method.__self__)  # type: ignore[attr-defined]
         page = list_method()
-        while True:
-            yield page
-            if page.next is None:
-                return
+        yield page
+        while page.next is not None:
             page = list_method(page.next)
-
-    # what the other rooms use
+            yield page
 
     def _token(self) -> str:
         """The token for a request made now; "" where there is none."""
@@ -558,8 +538,9 @@ class Client(_Twinned):
         scoped = _cog_token()
         return _clean_token(os.environ.get("REPLICATE_API_TOKEN", "") if scoped is None else scoped, ReplicateError)
 
-    def _fetch(self, method: str, path: str, make: Any = None, body: Any = None, *, read: Any = None, noun: str = "",
-               call: Optional[_Call] = None, hold: float = 0.0, headers: Optional[Dict[str, Any]] = None) -> Any:
+    def _fetch(self, method: str, path: str, make: Callable[[Any, Client], _T] | None = None,
+               body: Any = None, *, read: str = "object", noun: str = "", call: _Call | None = None, hold: float = 0.0,
+               headers: Mapping[str, Any] | None = None) -> _T:
         """One request to the API: `path` below /v1, or the address of a page. Returns make(answer, client).
 
         noun names what the request creates: such a request is repeated only when nothing can have been created.
@@ -567,30 +548,15 @@ class Client(_Twinned):
         if not path.startswith("/"):  # a page's address: its path, on the API's own origin
             where = urllib.parse.urlsplit(path)
             path = (where.path.partition("/v1")[2] or where.path) + ("?" + where.query if where.query else "")
-        headers = dict(headers or {})
-        if zlib is not None:
-            headers["Accept-Encoding"] = "gzip"
+        whole: dict[str, Any] = {"Accept-Encoding": "gzip" if zlib is not None else "identity"}
         if isinstance(body, _Multipart):
-            headers.update(body.headers)
+            whole.update(body.headers)
         elif body is not None and not isinstance(body, bytes):
-            body = json.dumps(body, allow_nan=False).encode()
-            headers["Content-Type"] = "application/json"
-        if read is None:
-            read = _read_run if isinstance(make, type) and issubclass(make, _Run) else _read_object
-        answer = self._transport.request(method, self.base_url + path, read, body=body, headers=headers, noun=noun,
+            body, whole["Content-Type"] = json.dumps(body, allow_nan=False).encode(), "application/json"
+        whole.update(headers or {})
+        answer = self._transport.request(method, self.base_url + path, read, body=body, headers=whole, noun=noun,
                                          hold=hold, call=call or _Call(self))
-        return answer if make is None else make(answer, self)
-
-
-    def _upload(self, source: _Source, filename: Optional[str], content_type: Optional[str], metadata: Any,
-                call: _Call) -> File:
-        """Upload one file, streamed."""
-        source.check_size()
-        name = re.sub(r"[\x00-\x1f\x7f]", "_", filename or source.name or "file")
-        if len(name.encode()) > 255:
-            raise ValueError("filename is longer than 255 bytes, the most that the API takes")
-        body = _Multipart(source, name, content_type or _media_type(name, source.head()), metadata)
-        return self._fetch("POST", "/files", File, body, noun="file", call=call)
+        return (make or _as_is)(answer, self)
 
 
 class _Secret(str):
@@ -600,17 +566,18 @@ class _Secret(str):
         return "'***'"
 
 
-def _clean_token(token: str, error: Type[Exception]) -> str:
+@functools.lru_cache(maxsize=4)
+def _clean_token(token: str, error: type[Exception]) -> str:
     """A token without the white space and quotes that copying adds; one that no header can carry is refused."""
     if not isinstance(token, str):
         raise TypeError(f"a token is a str, not {type(token).__name__}")
     token = token.strip().strip("'\"").strip()
-    if not all("!" <= character <= "~" for character in token):
+    if not re.fullmatch("[!-~]*", token):
         raise error("the API token has a space, control or non-ASCII character in it; copy it anew from " + _TOKENS_PAGE)
     return _Secret(token)
 
 
-def _cog_token() -> Optional[str]:
+def _cog_token() -> str | None:
     """The token of the Cog request that is being served, so that a model spends its caller's credit, not its host's."""
     try:
         context = sys.modules["cog"].current_scope().context
@@ -624,34 +591,26 @@ def _parse_base_url(text: str) -> str:
     """The API's address ending in /v1, from one with or without it."""
     url = text.strip().rstrip("/")
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query \
-            or parts.fragment or re.search(r"[\s\\\x00-\x20\x7f]", url):
-        raise ValueError("base_url (REPLICATE_BASE_URL) is an address such as https://api.replicate.com/v1, "
-                         "without a user name, query or fragment")
+    _check(parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[\s\\\x00-\x20\x7f@?#]", url),
+           "base_url (REPLICATE_BASE_URL) is an address as https://api.replicate.com/v1, without user name or query")
     return url if url.endswith("/v1") else url + "/v1"
+
+
+def _check(good: Any, text: str) -> None:
+    if not good:
+        raise ValueError(text)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _seconds(timeout: Any) -> float:
-    """Client(timeout=) in seconds: a number, or an object with a `read` attribute, as httpx.Timeout."""
-    seconds = getattr(timeout, "read", timeout)
-    if seconds is None:
-        return _TIMEOUT
-    if not _is_number(seconds) or seconds <= 0:
-        raise ValueError(f"timeout is a positive number of seconds, not {timeout!r}")
-    return float(seconds)
-
-
-def _interval(value: Any, name: str) -> float:
+def _interval(value: Any) -> float:
     try:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = -1.0
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{name} is a number of seconds, not {value!r}")
+    _check(0 <= seconds < math.inf, f"poll_interval (REPLICATE_POLL_INTERVAL) is a number of seconds, not {value!r}")
     return seconds
 
 
@@ -662,42 +621,53 @@ class _Job:
     an exception before the run is over (promise 3). create() alone leaves it to the caller.
     """
 
-    def __init__(self, client: Client, target: _Target, input: Any, *, wait: Any = True, timeout: Optional[float] = None,
-                 webhook: Optional[str] = None, webhook_events_filter: Optional[Sequence[str]] = None,
-                 cancel_after: Any = None, file_encoding_strategy: Optional[str] = None, use_file_output: bool = True,
-                 stop: Optional[_Stop] = None, kind: Any = None, check_only: bool = False, **params: Any) -> None:
+    def __init__(self, client: Client, target: _Target, input: Any, *, wait: Any = True, timeout: float | None = None,
+                 webhook_events_filter: Sequence[str] | None = None, cancel_after: Any = None,
+                 file_encoding_strategy: str | None = None, use_file_output: bool = True, stop: _Stop | None = None,
+                 kind: Any = None, **params: Any) -> None:
+        _check(file_encoding_strategy in (None, "base64", "url"),
+               f"file_encoding_strategy is 'base64', 'url' or None, not {file_encoding_strategy!r}")
         if isinstance(webhook_events_filter, (str, bytes)):
             raise TypeError("webhook_events_filter is a list, as ['completed']")
-        if file_encoding_strategy not in (None, "base64", "url"):
-            raise ValueError(f"file_encoding_strategy is 'base64', 'url' or None, not {file_encoding_strategy!r}")
-        client.poll_interval  # a bad one is told before anything is created
-        self.client, self.target, self.kind = client, target, kind or Prediction
-        self.call = _Call(client, timeout, stop)
-        self.wait = _hold_seconds(wait)
+        self.poll_interval = client.poll_interval  # a bad one is told before anything is created
+        self.client, self.target, self.kind, self.use_file_output = client, target, kind or Prediction, use_file_output
+        self.call, self.wait = _Call(client, timeout, stop), _hold_seconds(wait)
         self.headers = {} if cancel_after is None else {"Cancel-After": _duration(cancel_after)}
-        self.use_file_output = use_file_output
         self.prediction: Any = None
+        self.created_since, self.cancelled = "", False  # when the creation left, in ISO 8601
         self.inputs = _Inputs(file_encoding_strategy)
-        encoded = None if check_only else self.inputs.encode(input)
-        events = None if webhook_events_filter is None else list(webhook_events_filter)
-        more = dict(params, webhook=webhook, webhook_events_filter=events)
-        self.body = dict({key: value for key, value in more.items() if value is not None}, input=encoded)
-        json.dumps(more, allow_nan=False)  # what JSON cannot say is told here, before any request
+        params["webhook_events_filter"] = webhook_events_filter and list(webhook_events_filter)
+        self.body = {key: value for key, value in params.items() if value is not None}
+        json.dumps(self.body, allow_nan=False)  # what JSON cannot say is told here, before any request
+        self.body["input"] = self.inputs.encode(input)
 
     def __enter__(self) -> _Job:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None or self.prediction is None:
-            return
         if isinstance(error, ReplicateError) and error.prediction is None:
             error.prediction = self.prediction
-        if self.prediction._running:
-            try:
-                self.cancel(_Call(self.client, _GRACE, _Stop()))
-                _log("cancelled %s", self.prediction.get("id"))
-            except Exception as failure:  # best effort: the cause is what the caller has to hear
-                _log("could not cancel %s: %s", self.prediction.get("id"), failure)
+        if error is None or not (self.prediction._running if self.prediction else self.call.in_flight):
+            return
+        try:
+            call = _Call(self.client, _GRACE, _Stop())
+            if self.prediction is None and isinstance(error, KeyboardInterrupt):
+                self.prediction = self._found(call)
+            if self.prediction is not None:
+                self.cancel(call)
+                self.cancelled = True
+        except Exception as failure:  # best effort: the cause is what the caller has to hear
+            _log("could not cancel %s: %s", self.prediction and self.prediction.get("id"), failure)
+        if self.cancelled and isinstance(error, PredictionTimeout):
+            error.args = (f"{error.args[0]}; it was cancelled",)
+
+    def _found(self, call: _Call) -> Any:
+        """The prediction of a creation whose answer Ctrl-C cut off: the only one since then of this model on this input."""
+        page = self.client._fetch("GET", "/predictions", functools.partial(_page, Prediction, ""), call=call)
+        made = [run for run in page if run._running and run.get("input") == self.body["input"]
+                and str(run.get("created_at")) >= self.created_since
+                and (run.get("version") == self.target.version or run.get("model") == "/".join(self.target.model))]
+        return made[0] if len(made) == 1 else None
 
     def cancel(self, call: _Call) -> None:
         """Ask once, on a connection that is certain to be alive."""
@@ -706,18 +676,16 @@ class _Job:
     def create(self) -> Any:
         """Upload the files, create the prediction and return it."""
         self.inputs.upload(self.client, self.call)
-        hold = 0 if self.target.iterates else self.wait
-        if self.call.deadline is not None:  # so that the answer, and with it the id, is here before the time is up
-            hold = min(hold, max(0, int(self.call.deadline - self.call.clock.now()) - 1))
-        headers = dict(self.headers)
-        if hold:
-            headers["Prefer"] = "wait" if hold == _HOLD else f"wait={hold}"
-        noun = self.kind.__name__.lower()
-        return self.client._fetch("POST", self.target.path, self.kind, dict(self.target.body, **self.body), noun=noun,
-                                  call=self.call, hold=hold, headers=headers)
+        hold, left = 0 if self.target.iterates else self.wait, self.call.deadline - self.call.clock.now()
+        if left < math.inf:  # so that the answer, and with it the id, is here before the time is up
+            hold = min(hold, max(0, int(left) - 1))
+        prefer = {"Prefer": "wait" if hold == _HOLD else f"wait={hold}"} if hold else {}
+        self.created_since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 2))  # clocks differ a little
+        return self.client._fetch("POST", self.target.path, self.kind, dict(self.target.body, **self.body), hold=hold,
+                                  noun=self.kind.__name__.lower(), read="made", call=self.call, headers={**self.headers, **prefer})
 
-    def start(self) -> None:
-        """Create the prediction, and learn whether its output is an iterator."""
+    def start(self) -> Any:
+        """Create the prediction, learn whether its output is an iterator, and return it."""
         with self:
             self.target.look_up(self.client, self.call)
             try:
@@ -726,12 +694,8 @@ class _Job:
                 if error.status != 404 or not self.target.resolve_latest(self.client, self.call):
                     raise
                 self.prediction = self.create()
-            self.call.check()  # a Ctrl-C that came in between is raised here, where the prediction can be cancelled
+            self.call.check()
             self.target.look_up(self.client, self.call, self.prediction)
-
-    def created(self) -> Any:
-        """Create the prediction and hand it over."""
-        self.start()
         return self.prediction
 
     def output(self) -> Any:
@@ -767,8 +731,6 @@ def _job(client: Client, ref: Any, input: Any, **options: Any) -> _Job:
     return (_CogJob if target.cog else _Job)(client, target, input, **options)
 
 
-
-
 class Function(_Twinned):
     """What use() gives: a model as a function of its inputs."""
 
@@ -784,7 +746,8 @@ class Function(_Twinned):
 
     def create(self, /, **input: Any) -> Prediction:
         """Create a prediction and return it at once. It is then yours to follow, and to cancel."""
-        return _job(self._client, self._ref, input, wait=False).created()
+        made: Prediction = _job(self._client, self._ref, input, wait=False).start()
+        return made
 
     def stream(self, /, **input: Any) -> Iterator[ServerSentEvent]:
         """Run the model and yield its output as events, as Client.stream."""
@@ -801,7 +764,7 @@ class Function(_Twinned):
     def __doc__(self) -> str:  # type: ignore[override]
         """The model's inputs, fetched when somebody asks, as help() does."""
         try:
-            return _describe(self._ref, *_description(self._client, self._ref))
+            return _manual(self._ref, *_description(self._client, self._ref))
         except ReplicateError as error:
             return f"The model {self._ref}; its inputs cannot be shown now: {error}"
 
@@ -816,15 +779,15 @@ class Resource(_Twinned, _Dict):
     Where a key is also a method of dict, the method wins: `prediction.urls["get"]`.
     """
 
-    _known: Set[str] = set()
-    _kinds: Dict[str, Any] = {}  # fields that are resources of their own
+    _known: frozenset[str] = frozenset()
+    _kinds: Mapping[str, Any] = {}  # fields that are resources of their own
     _brief: Sequence[str] = ()  # what the repr shows; by default the first plain values
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._known = cls._known | {n for n in getattr(cls, "__annotations__", {}) if not n.startswith("_")}
+        cls._known |= {name for name in getattr(cls, "__annotations__", {}) if not name.startswith("_")}
 
-    def __init__(self, data: Any = (), client: Optional[Client] = None, **fields: Any) -> None:
+    def __init__(self, data: Any = (), client: Client | None = None, **fields: Any) -> None:
         super().__init__(data, **fields)
         object.__setattr__(self, "_own_client", client)
 
@@ -838,19 +801,19 @@ class Resource(_Twinned, _Dict):
         except KeyError:
             if name in self._known:
                 return None
-            names = sorted(key for key in {*self, *self._known} if isinstance(key, str))
+            names = sorted(str(key) for key in {*self, *self._known})
             raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(names)}") from None
         if type(value) in (dict, list, str):
-            made = self._adapt(name, value)
+            made = self._made(name, value)
             if made is not value:
-                self[name] = value = made  # once made, it is the same object at each access
+                self[name] = value = made  # so that it is the same object at each access
         return value
 
-    def _adapt(self, name: str, value: Any) -> Any:
+    def _made(self, name: str, value: Any) -> Any:
         return _made(self._kinds.get(name, Resource), value, self.__dict__.get("_own_client"))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_") or hasattr(type(self), name):
+        if name.startswith("_"):
             object.__setattr__(self, name, value)
         else:
             self[name] = value
@@ -859,23 +822,25 @@ class Resource(_Twinned, _Dict):
         return sorted({*super().__dir__(), *self._known, *(key for key in self if isinstance(key, str))})
 
     def __reduce__(self) -> Any:
-        return type(self), (_Dict(self),)
-
-    def __copy__(self) -> Any:
-        return type(self)(self)
+        return type(self), (self.copy(),)
 
     def __repr__(self) -> str:
         plain = [key for key, value in self.items() if isinstance(value, (str, int, float)) and value != ""]
         shown = [key for key in self._brief if self.get(key) is not None] or plain[:3]
         return f"{type(self).__name__}({', '.join(f'{key}={_short(self[key])}' for key in shown)})"
 
-    def dict(self) -> Any:
-        """The same as plain dicts and lists (a name of 1.x)."""
-        return json.loads(json.dumps(self))
+    def _take(self, fresh: Mapping[str, Any]) -> None:
+        """Become what the API says now."""
+        self.clear()
+        self.update(fresh)
 
     def json(self) -> str:
         """The same as JSON text (a name of 1.x)."""
         return json.dumps(self)
+
+    def dict(self) -> Any:
+        """The same as plain dicts and lists (a name of 1.x)."""
+        return json.loads(self.json())
 
 
 def _short(value: Any) -> str:
@@ -884,11 +849,11 @@ def _short(value: Any) -> str:
 
 
 def _made(kind: Any, value: Any, client: Any) -> Any:
-    """JSON as the resources of a kind; lists item by item, plain values as they are."""
-    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, Resource):
-        return value if isinstance(value, Resource) else kind(value, client)
-    if isinstance(value, list) and kind not in (None, dict):
-        return [_made(kind, item, client) for item in value] if any(type(v) in (dict, list) for v in value) else value
+    """JSON as resources of a kind; lists item by item, plain values as they are."""
+    if type(value) is dict:
+        return kind(value, client)
+    if type(value) is list and any(type(item) in (dict, list) for item in value):
+        return [_made(kind, item, client) for item in value]
     return value
 
 
@@ -897,9 +862,9 @@ class Account(Resource):
 
     type: str  # "user" or "organization"
     username: str  # the name in the addresses of its models
-    name: Optional[str]  # its full name
-    github_url: Optional[str]  # its page on GitHub
-    avatar_url: Optional[str]  # its picture
+    name: str | None
+    github_url: str | None
+    avatar_url: str | None
     _brief = ("type", "username")
 
 
@@ -908,17 +873,18 @@ class Version(Resource):
 
     id: str  # 64 hexadecimal characters
     created_at: str  # ISO 8601
-    cog_version: Optional[str]  # the Cog that built it
-    openapi_schema: Optional[Dict[str, Any]]  # components.schemas.Input and .Output describe the model
+    cog_version: str | None  # the Cog that built it
+    openapi_schema: Dict[str, Any] | None  # components.schemas.Input and .Output describe the model
     _brief = ("id",)
 
     def predict(self, /, **input: Any) -> Any:
-        """Run this version on the inputs and return the output, as Client.run. Blocks until it is over."""
+        """Run this version and return its output, as Client.run. Blocks until the run is over."""
         return self._client.run(self, input)
 
     def create(self, /, **input: Any) -> Prediction:
         """Create a prediction and return it at once."""
-        return _job(self._client, self, input, wait=False).created()
+        made: Prediction = _job(self._client, self, input, wait=False).start()
+        return made
 
     def stream(self, /, **input: Any) -> Iterator[ServerSentEvent]:
         """Run this version and yield its output as events, as Client.stream."""
@@ -932,47 +898,45 @@ class _Run(Resource):
     model: str  # "owner/name"
     version: str  # the version's id; "hidden" for official models
     status: str  # starting, processing, succeeded, failed, canceled or aborted
-    input: Optional[Dict[str, Any]]  # what it was given; removed after an hour
+    input: Dict[str, Any] | None  # what it was given; removed after an hour
     output: Any  # what it made so far; removed after an hour
-    logs: Optional[str]  # what it printed so far
-    error: Optional[str]  # why it failed
-    metrics: Optional[Dict[str, Any]]  # predict_time and total_time in seconds
-    created_at: Optional[str]  # ISO 8601, as are the other times
-    started_at: Optional[str]
-    completed_at: Optional[str]
-    source: Optional[str]  # "api" or "web"
-    urls: Optional[Dict[str, str]]  # get, cancel, web and, where it can stream, stream
-    webhook: Optional[str]  # the address that is told
+    logs: str | None  # what it printed so far
+    error: str | None  # why it failed
+    metrics: Any  # predict_time and total_time in seconds
+    created_at: str | None  # ISO 8601, as are the other times
+    started_at: str | None
+    completed_at: str | None
+    source: str | None  # "api" or "web"
+    urls: Dict[str, str] | None  # get, cancel, web and, where it can stream, stream
     _brief = ("id", "status", "model")
     _collection = ""
 
     @property
     def _running(self) -> bool:
-        return self.get("status") in _RUNNING
+        return self.get("status", "starting") in _RUNNING
+
+    def _url(self, name: str) -> str:
+        urls = self.get("urls")
+        return str(urls.get(name) or "") if isinstance(urls, dict) else ""
 
     def _path(self, *more: str) -> str:
         return _path(self._collection, self["id"], *more)
 
-    def _take(self, fresh: Mapping[str, Any]) -> None:
-        """Become what the API says now."""
-        if "status" in fresh:
-            self.clear()
-            self.update(fresh)
-
-    def _adapt(self, name: str, value: Any) -> Any:
-        value = super()._adapt(name, value)
+    def _made(self, name: str, value: Any) -> Any:
+        value = super()._made(name, value)
         return _files(value, self.__dict__.get("_own_client")) if name == "output" else value
 
     def _reload(self, call: _Call) -> None:
-        self._take(self._client._fetch("GET", self._path(), _Run, call=call))
+        self._take(self._client._fetch("GET", self._path(), read="run", call=call))
 
     def _polls(self, call: _Call) -> Iterator[None]:
         """Sleep and look again, until it has ended."""
         while self._running:
-            elapsed = call.clock.now() - call.started
-            call.sleep(max(self._client.poll_interval, min(_POLL_MOST, _POLL_SHARE * elapsed)))
+            call.watch(self)
+            call.pause(self._client.poll_interval)
             self._reload(call)
             yield
+        call.watch(self)
 
     def _wait(self, call: _Call) -> None:
         for _ in self._polls(call):
@@ -988,9 +952,9 @@ class _Run(Resource):
 
     def cancel(self) -> None:
         """Cancel it; one that is over stays as it is."""
-        self._take(self._client._fetch("POST", self._path("cancel")))
+        self._take(self._client._fetch("POST", self._path("cancel"), read="run"))
 
-    def wait(self, timeout: Optional[float] = None) -> None:
+    def wait(self, timeout: float | None = None) -> None:
         """Block until it is over, or raise PredictionTimeout after so many seconds; it is not cancelled.
 
         Returns None, also when the run failed: see `status` and `error`.
@@ -999,46 +963,41 @@ class _Run(Resource):
             self._wait(_Call(self._client, timeout))
 
     @property
-    def progress(self) -> Optional[Progress]:
+    def progress(self) -> Progress | None:
         """How far it is, from the last line of a tqdm progress bar in its logs; None where there is none."""
         return Progress.parse(self.get("logs") or "")
 
 
-class _Carried:
+class _Carried(namedtuple("_Carried", "run")):
     """Puts a run on the errors that leave a block, so that it can be found again (promise 2)."""
-
-    def __init__(self, run: Any) -> None:
-        self.run = run
-
-    def __enter__(self) -> None:
-        pass
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, ReplicateError) and error.prediction is None:
             error.prediction = self.run
 
+    def __enter__(self) -> None:
+        pass
+
 
 class Progress(namedtuple("Progress", "percentage current total")):
     """percentage from 0 to 1, and the items done of the total."""
 
-    _bar = re.compile(r"(\d+)%\s*\|[^|]*\|\s*(\d+)/(\d+)")
-
     @classmethod
-    def parse(cls, logs: str) -> Optional[Progress]:
+    def parse(cls, logs: str) -> Progress | None:
+        """Read the last bar in the logs; None where there is none."""
         for line in reversed(re.split(r"[\r\n]", logs)):
-            bar = cls._bar.search(line)
+            bar = re.search(r"(\d+)%\s*\|[^|]*\|\s*(\d+)/(\d+)", line)
             if bar:
-                percentage, current, total = (int(number) for number in bar.groups())
-                return cls(percentage / 100, current, total)
+                return cls(int(bar[1]) / 100, int(bar[2]), int(bar[3]))
         return None
 
 
 class Prediction(_Run):
     """A run of a model. https://replicate.com/docs/reference/http#predictions.get"""
 
-    data_removed: Optional[bool]  # whether input and output were deleted
-    deadline: Optional[str]  # when the server will cancel it
-    deployment: Optional[str]  # the deployment that runs it
+    data_removed: bool | None  # whether input and output were deleted
+    deadline: str | None  # when the server will cancel it
+    deployment: str | None  # the deployment that runs it
     Progress = Progress
     _collection = "predictions"
 
@@ -1048,8 +1007,7 @@ class Prediction(_Run):
         Blocks between items. Raises ModelError after the items that did come; does not cancel.
         """
         with _Carried(self):
-            for item in self._items(_Call(self._client)):
-                yield _files(item, self._client)
+            yield from (_files(item, self._client) for item in self._items(_Call(self._client)))
 
     def stream(self, use_file_output: bool = True) -> Iterator[ServerSentEvent]:
         """Yield the output as events, from the first one. Raises ModelError; does not cancel."""
@@ -1061,15 +1019,13 @@ class Prediction(_Run):
         polls = self._polls(call)
         while True:
             output = self.get("output")
-            text = isinstance(output, str) and not _is_file(output)
             if isinstance(output, list):
                 done = len(seen or ())
                 seen = output if len(output) >= done else seen
                 yield from output[done:]
-            elif text and output.startswith(seen or ""):
+            elif isinstance(output, str) and not _is_file(output) and output.startswith(seen or ""):
                 tail, seen = output[len(seen or ""):], output
-                if tail:
-                    yield tail
+                yield from [tail] if tail else []
             if next(polls, self) is self:
                 break
         if seen is None and output is not None and self.get("status") == "succeeded":
@@ -1077,13 +1033,12 @@ class Prediction(_Run):
         self._must_have_succeeded()
 
     def _events(self, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
-        if (self.get("urls") or {}).get("stream"):
+        if self._url("stream"):
             return _streamed(self, call, use_file_output)
-        return self._polled(call, use_file_output, "")
+        return self._polled(call, use_file_output)
 
-    def _polled(self, call: _Call, use_file_output: bool, known: str) -> Iterator[ServerSentEvent]:
-        """The events of a run without a stream, or whose stream is gone after the text `known`."""
-        skip = len(known)
+    def _polled(self, call: _Call, use_file_output: bool, skip: int = 0) -> Iterator[ServerSentEvent]:
+        """The events of a run without a stream, or of one whose stream was lost after `skip` characters."""
         for item in self._items(call):
             data = item if isinstance(item, str) else json.dumps(item)
             fresh, skip = data[skip:], max(0, skip - len(data))
@@ -1093,16 +1048,10 @@ class Prediction(_Run):
 
 
 class Training(_Run):
-    """A training, which makes a new version of `output.version`."""
+    """A training, which makes a new version: `output.version`."""
 
+    destination: str | None  # the model that it pushes to, "owner/name"
     _collection = "trainings"
-
-    @property
-    def destination(self) -> Optional[str]:
-        """The model that the training pushes to, "owner/name", where it is known."""
-        made = self.get("output")
-        version = made.get("version") if isinstance(made, dict) else None
-        return self.get("destination") or (str(version).partition(":")[0] if version else None)
 
 
 class Model(Resource):
@@ -1111,34 +1060,32 @@ class Model(Resource):
     url: str  # its page
     owner: str  # the user or organization
     name: str
-    description: Optional[str]
+    description: str | None
     visibility: str  # "public" or "private"
-    is_official: Optional[bool]  # run by name, always on
-    github_url: Optional[str]
-    paper_url: Optional[str]
-    license_url: Optional[str]
-    run_count: Optional[int]
-    cover_image_url: Optional[str]
-    default_example: Optional[Prediction]
-    latest_version: Optional[Version]
+    is_official: bool | None  # run by name, always on
+    github_url: str | None
+    paper_url: str | None
+    license_url: str | None
+    run_count: int | None
+    cover_image_url: str | None
+    default_example: Prediction | None
+    latest_version: Version | None
     _kinds = {"latest_version": Version, "default_example": Prediction}
     _brief = ("owner", "name")
 
     @property
     def id(self) -> str:
-        """ "owner/name" """
+        """The name to run it by, "owner/name"."""
         return f"{self['owner']}/{self['name']}"
 
     @property
     def versions(self) -> Versions:
         """The model's versions: .list(), .get(id), .delete(id)."""
-        return Versions(self._client, self.id)
+        return Versions(self._client, self)
 
     def reload(self) -> None:
         """Load its present state."""
-        fresh = self._client.models.get(self.id)
-        self.clear()
-        self.update(fresh)
+        self._take(self._client.models.get(self.id))
 
     def predict(self, /, **input: Any) -> Any:
         """Run the model (its latest version, if it is not official) and return the output, as Client.run."""
@@ -1152,30 +1099,26 @@ class Deployment(Resource):
     name: str
     current_release: Any  # number, model, version, created_at, created_by, configuration
     _brief = ("owner", "name")
+    id = property(lambda self: f"{self['owner']}/{self['name']}", doc="The name to run it by, \"owner/name\".")
 
     @property
-    def id(self) -> str:
-        """ "owner/name" """
-        return f"{self['owner']}/{self['name']}"
-
-    @property
-    def predictions(self) -> DeploymentPredictions:
+    def predictions(self) -> DeploymentsPredictions:
         """Runs of this deployment: .create(input, ...)."""
-        return DeploymentPredictions(self._client, self.id)
+        return DeploymentsPredictions(self._client, self)
 
 
 class File(Resource):
     """An uploaded file, gone after 24 hours. It may be given as an input as it is."""
 
     id: str
-    name: Optional[str]
+    name: str | None
     content_type: str
     size: int  # bytes
-    etag: Optional[str]
+    etag: str | None
     checksums: Dict[str, str]  # sha256, md5
     metadata: Dict[str, Any]  # what was given when it was made
     created_at: str
-    expires_at: Optional[str]
+    expires_at: str | None
     urls: Dict[str, str]  # get
     _brief = ("id", "name", "size")
 
@@ -1186,10 +1129,11 @@ class Collection(Resource):
     name: str
     slug: str  # names it in collections.get
     description: str
-    full_description: Optional[str]  # Markdown
-    models: Optional[List[Model]]
+    full_description: str | None  # Markdown
+    models: List[Model] | None
     _kinds = {"models": Model}
     _brief = ("slug", "name")
+    id = property(lambda self: self["slug"], doc="The slug.")
 
 
 class Hardware(Resource):
@@ -1197,25 +1141,17 @@ class Hardware(Resource):
 
     name: str
     sku: str
-    _brief = ("name", "sku")
-
-
-class SearchMatch(Resource):
-    """A model that search() found, and how well it fits."""
-
-    model: Model
-    metadata: Any  # generated_description, tags, score
-    _kinds = {"model": Model}
+    id = property(lambda self: self["sku"], doc="The sku.")
 
 
 class SearchResults(Resource):
     """What search() found."""
 
     query: str
-    models: List[SearchMatch]
+    models: List[Any]  # each with model, a Model, and metadata: generated_description, tags, score
     collections: List[Collection]
-    pages: List[Resource]  # name and href
-    _kinds = {"models": SearchMatch, "collections": Collection}
+    pages: List[Any]  # name and href
+    _kinds = {"models": type("SearchMatch", (Resource,), {"_kinds": {"model": Model}}), "collections": Collection}
 
 
 class WebhookSigningSecret(Resource):
@@ -1228,43 +1164,45 @@ class WebhookSigningSecret(Resource):
 
 
 class Page(_Twinned, _List):
-    """A list of one page's results, with the addresses of its neighbours."""
+    """A list of one page's results; `next` and `previous` are the addresses of its neighbours, or None."""
 
-    def __init__(self, results: Iterable[Any] = (), next: Optional[str] = None, previous: Optional[str] = None,
-                 kind: Any = Resource, client: Optional[Client] = None) -> None:
+    def __init__(self, results: Iterable[Any] = (), next: str | None = None, previous: str | None = None,
+                 kind: Any = Resource, client: Client | None = None) -> None:
         super().__init__(results)
-        self.next, self.previous = next, previous
-        self._kind, self._own_client = kind, client
+        self.next, self.previous, self._kind, self._own_client = next, previous, kind, client
 
     @property
-    def _client(self) -> Client:  # type: ignore[override]
-        return self._own_client or default_client
-
-    @property
-    def results(self) -> List[Any]:
-        """The results, as a list."""
-        return _List(self)
+    def results(self) -> list[Any]:
+        """The results as a plain list."""
+        return self[:]
 
     def iter_all(self) -> Iterator[Any]:
         """Yield this page's results and those of all pages after it, each fetched when it is reached."""
-        page, seen = self, {self.next}
-        while True:
+        page: Page = self
+        seen: set[Any] = set()
+        while page.next not in seen:  # a circle would never end
             yield from page
             if page.next is None:
                 return
-            page = self._client._fetch("GET", page.next, functools.partial(_page_of, self._kind))
-            if page.next in seen:  # a circle would never end
-                return
             seen.add(page.next)
+            page = (self._own_client or default_client)._fetch("GET", page.next, functools.partial(_page, self._kind, page.next))
 
     def __reduce__(self) -> Any:
-        return type(self), (_List(self), self.next, self.previous, self._kind)
+        return type(self), (self[:], self.next, self.previous, self._kind)
 
 
-def _page_of(kind: Any, data: Any, client: Client) -> Page:
-    """A page from the API's answer; "null" as text has been seen in the place of null."""
-    around = (None if data.get(side) in (None, "", "null") else data[side] for side in ("next", "previous"))
-    return Page(_made(kind, data.get("results") or [], client), *around, kind=kind, client=client)
+def _page(kind: Any, asked: str, data: Any, client: Client) -> Page:
+    """A page from the API's answer to `asked`, whose filters go on; "null" as text has been seen in the place of null."""
+    filters = [pair for pair in urllib.parse.parse_qsl(urllib.parse.urlsplit(asked).query) if pair[0] != "cursor"]
+
+    def beside(address: Any) -> str | None:
+        if not isinstance(address, str) or address in ("", "null"):
+            return None
+        missing = urllib.parse.urlencode([pair for pair in filters if pair[0] + "=" not in address])
+        return address + ("&" if "?" in address else "?") * bool(missing) + missing
+
+    results = data.get("results") if isinstance(data.get("results"), list) else []
+    return Page(_made(kind, results, client), beside(data.get("next")), beside(data.get("previous")), kind, client)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1277,187 +1215,160 @@ def _path(*segments: Any) -> str:
     for segment in segments:
         if not isinstance(segment, str) or segment in ("", ".", ".."):
             raise ValueError(f"{segment!r} cannot name anything in the API")
-    return "/" + "/".join(urllib.parse.quote(segment, safe="") for segment in segments)
+    return "/" + "/".join(s if s.isalnum() and s.isascii() else urllib.parse.quote(s, safe="") for s in segments)
 
 
-def _query(path: str, **parameters: Any) -> str:
-    given = {key: value.isoformat() if hasattr(value, "isoformat") else value
-             for key, value in parameters.items() if value is not None}
-    return path + ("?" + urllib.parse.urlencode(given) if given else "")
+def _as_is(data: Any, client: Client) -> Any:
+    return data
 
 
-_NAMES = ("key", "model", "deployment", "owner", "model_owner", "deployment_owner", "name", "model_name",
-          "deployment_name", "id", "version", "version_id")  # the keywords of 1.x and of the API, in the order of a path
+def _query(path: str, **given: Any) -> str:
+    plain = {name: getattr(value, "isoformat", lambda value=value: value)() for name, value in given.items() if value is not None}
+    return path + ("?" + urllib.parse.urlencode(plain) if plain else "")
 
 
-def _names(given: Sequence[Any], named: Dict[str, Any], parts: str) -> List[str]:
-    """The `parts` of a path, as "owner/name:id", from all the forms that callers write.
+_NAMES = ("key", "model", "deployment", "owner", "model_owner", "deployment_owner", "name", "model_name", "deployment_name",
+          "collection_slug", "slug", "id", "version", "version_id", "prediction_id", "training_id", "file_id")
 
-    Those are "owner", "name"; "owner/name"; ("owner", "name"); the resource itself; each with the id after it or in
-    it; and the same as keywords. Keywords that name no part are left in `named`, where there may be others.
+
+def _names(given: Sequence[Any], named: dict[str, Any], count: int) -> list[Any]:
+    """The segments of a path, from all the forms that callers write, and what else they gave by position.
+
+    Those are "owner", "name"; "owner/name"; ("owner", "name"); the resource itself; each with a version's id after it or
+    in it; and the same as keywords, in this order of their names. Other keywords are left in `named`.
     """
-    things = [*given, *(named.pop(name) for name in _NAMES if name in named)]
-    found: List[Any] = []
+    found: list[Any] = []
+    things = list(given)
+    if named:  # "version" is a field, where no version is named
+        things += [named.pop(name) for name in (_NAMES[:9] if count == 2 else _NAMES) if name in named]
     for thing in things:
-        if isinstance(thing, Resource):
-            thing = thing.id
-        if isinstance(thing, tuple):
-            found += thing
-        else:
-            found += re.split("[/:]", thing) if isinstance(thing, str) and not found else [thing]
-    if len(found) != len(re.split("[/:]", parts)):
-        raise (ValueError if things else TypeError)(f"expected {parts}, not {', '.join(repr(t) for t in things) or 'nothing'}")
+        thing = thing.id if isinstance(thing, Resource) else thing
+        split = isinstance(thing, str) and not found and count > 1 and "://" not in thing
+        found += re.split("[/:]", thing) if split else thing if isinstance(thing, tuple) else [thing]
+    if len(found) < count:
+        form = ("", "an id", "'owner/name'", "'owner/name:id'")[count]
+        raise (ValueError if found else TypeError)(f"expected {form}, not {', '.join(map(repr, things)) or 'nothing'}")
     return found
 
 
-def _named_path(kind: str, name: Sequence[Any], names: Dict[str, Any], *more: str) -> str:
-    """The path of a model or deployment, where no other keyword is taken."""
-    path = _path(kind, *_names(name, names, "owner/name"), *more)
-    if names:
-        raise TypeError(f"unexpected argument: {', '.join(sorted(names))}")
-    return path
-
-
-def _plain(params: Dict[str, Any]) -> Dict[str, Any]:
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a create or update as JSON: resources by their ids, None left out, the rest passed on."""
-    def plain(value: Any) -> Any:
-        if isinstance(value, (Model, Version, Deployment)):
-            return value.id
-        return "/".join(value) if isinstance(value, tuple) else value
-    return {key: plain(value) for key, value in params.items() if value is not None}
+    return {name: value.id if isinstance(value, Resource) and hasattr(type(value), "id") or isinstance(value, Version)
+            else "/".join(value) if isinstance(value, tuple) else value
+            for name, value in params.items() if value is not None}
 
 
-def _id(thing: Any) -> Any:
-    return thing.id if isinstance(thing, Resource) else thing
+def _operation(route: str, make: Any, doc: str, takes: str = "", **options: Any) -> Callable[..., Any]:
+    """A method from its line in the API's description: method(self, *names, **others), with all that _names() takes.
+
+    A PATCH sends the other keywords on; a list takes a cursor, and those that `takes` names; nothing else is taken.
+    """
+    method, _, path = route.partition(" /")
+    segments, taken, count, listing = path.split("/"), takes.split(), path.count("{"), options.pop("listing", False)
+
+    def operation(self: Namespace, *given: Any, **named: Any) -> Any:
+        given, cursor = (*self._bound, *given), named.pop("cursor", ...)
+        if listing and given and (given[-1] is None or "://" in str(given[-1])):
+            given, cursor = given[:-1], given[-1]
+        _check(cursor is not None, "cursor is None: there is no further page (leave cursor out for the first one)")
+        query = {name: named.pop(name) for name in taken if name in named} if named else {}
+        names = _names(given, named, count) if (given or count) and cursor is ... else []
+        if len(names) > count or named and method != "PATCH" or cursor is not ... and not listing:
+            more = ", ".join([*(repr(name) for name in names[count:]), *named])
+            raise TypeError(f"{type(self).__name__}: not taken: {more} ({route})")
+        body: dict[str, Any] = {"body": _plain(named), "noun": "change"} if method == "PATCH" else {}
+        where = cursor if cursor is not ... else _query(
+            _path(*(names.pop(0) if segment[0] == "{" else segment for segment in segments)), **query)
+        made = functools.partial(_page, make, str(where)) if listing else make
+        return self._client._fetch(method, str(where), made, **body, **options)
+
+    operation.__doc__ = f"{doc}\n\n{route}"
+    return operation
+
+
+def _listing(path: str, kind: Any, doc: str, takes: str = "") -> Callable[..., Any]:
+    return _operation("GET " + path, kind, doc, takes, listing=True)
 
 
 class Namespace(_Twinned):
-    """The methods about one kind of thing; every one has an async_ twin."""
+    """The methods about one kind of thing; every one has an async_ twin. `model` is what they are all about, if anything."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def _page(self, path: str, kind: Any, cursor: Any = ..., **query: Any) -> Page:
-        if cursor is None:
-            raise ValueError("cursor is None: there is no further page (leave cursor out for the first one)")
-        where = _query(path, **query) if cursor is ... else cursor
-        return self._client._fetch("GET", where, functools.partial(_page_of, kind))
+    def __init__(self, client: Client, model: Any = None) -> None:
+        self._client, self._bound = client, () if model is None else tuple(_names([model], {}, 2))
 
 
 class Predictions(Namespace):
     """Runs of models. https://replicate.com/docs/reference/http#predictions"""
 
-    def create(self, version: Any = None, input: Optional[Mapping[str, Any]] = None, *, model: Any = None,
-               deployment: Any = None, wait: Union[bool, int, None] = None, **options: Any) -> Prediction:
-        """Create a prediction by version, model= (official ones) or deployment= and return it at once. POST /predictions.
+    get = _operation("GET /predictions/{id}", Prediction, "Return a prediction's present state.")
+    cancel = _operation("POST /predictions/{id}/cancel", Prediction, "Cancel a prediction and return it.")
+    list = _listing("/predictions", Prediction, "Return a page of your predictions, newest first; the times are ISO 8601 or "
+                    "datetime, the source \"web\".", "created_after created_before source")
+
+    def create(self, version: Any = None, input: Mapping[str, Any] | None = None, *, model: Any = None,
+               deployment: Any = None, wait: bool | int | None = None, **options: Any) -> Prediction:
+        """Create a prediction by version, model= (official ones) or deployment=, and return it at once.
 
         wait=True or 1 to 60 holds the request so many seconds for the model to finish; it never polls. Options are
         webhook, webhook_events_filter, cancel_after and file_encoding_strategy, as in run(); others pass to the API.
+
+        POST /predictions, /models/{owner}/{name}/predictions or /deployments/{owner}/{name}/predictions
         """
-        if sum(thing is not None for thing in (version, model, deployment)) != 1:
-            raise ValueError("exactly one of version, model and deployment says what to run")
+        given = [thing for thing in (version, model, deployment) if thing is not None]
+        _check(len(given) == 1, "exactly one of version, model and deployment says what to run")
+        unknown = {"timeout", "use_file_output", "stop", "kind"} & options.keys()
+        if unknown:
+            raise TypeError(f"unexpected: {', '.join(unknown)}")
         if version is not None:
-            target = _Target("/predictions", {"version": _id(version)})
-            if not isinstance(_id(version), str):
-                raise TypeError(f"version is an id or a Version, not {version!r}")
-        elif model is not None:
-            target = _Target(_path("models", *_names([model], {}, "owner/name"), "predictions"))
+            version = version.id if isinstance(version, Version) else version
+            _check(isinstance(version, str) and version, f"version is an id or a Version, not {version!r}")
+            target = _Target("/predictions", {"version": version})
         else:
-            target = _Target(_path("deployments", *_names([deployment], {}, "owner/name"), "predictions"))
-        for only in ("timeout", "use_file_output", "stop", "kind", "check_only"):  # what run() knows, and the API does not
-            if only in options:
-                raise TypeError(f"unexpected argument: {only}")
-        return _Job(self._client, target, input, wait=wait, **options).create()
-
-    def get(self, id: str) -> Prediction:
-        """Return the prediction's present state. GET /predictions/{id}."""
-        return self._client._fetch("GET", _path("predictions", _id(id)), Prediction)
-
-    def list(self, cursor: Any = ..., *, created_after: Any = None, created_before: Any = None,
-             source: Optional[str] = None) -> Page:
-        """Return a page of your predictions, newest first; times are ISO 8601 or datetime; source "web". GET /predictions."""
-        return self._page("/predictions", Prediction, cursor, created_after=created_after, created_before=created_before,
-                          source=source)
-
-    def cancel(self, id: str) -> Prediction:
-        """Cancel a prediction and return it. POST /predictions/{id}/cancel."""
-        return self._client._fetch("POST", _path("predictions", _id(id), "cancel"), Prediction)
+            names = _names(given, {}, 2)
+            _check(len(names) == 2, f"expected 'owner/name', not {given[0]!r}")
+            target = _Target(_path("deployments" if model is None else "models", *names, "predictions"))
+        made: Prediction = _Job(self._client, target, input, wait=wait, **options).create()
+        return made
 
 
 class ModelsPredictions(Namespace):
     """Runs of official models."""
 
-    def create(self, model: Any, input: Optional[Mapping[str, Any]] = None, **options: Any) -> Prediction:
-        """Create a prediction of an official model. POST /models/{owner}/{name}/predictions."""
-        return self._client.predictions.create(model=model, input=input, **options)
+    _what = "model"
+
+    def create(self, *what: Any, **options: Any) -> Prediction:
+        """Create a prediction of a model or deployment, create("owner/name", input, ...); as Predictions.create."""
+        given: dict[str, Any] = dict(zip((self._what, "input"), (self._bound, *what) if self._bound else what))
+        return self._client.predictions.create(**given, **options)
 
 
-class DeploymentsPredictions(Namespace):
+class DeploymentsPredictions(ModelsPredictions):
     """Runs of deployments."""
 
-    def create(self, deployment: Any, input: Optional[Mapping[str, Any]] = None, **options: Any) -> Prediction:
-        """Create a prediction on a deployment. POST /deployments/{owner}/{name}/predictions."""
-        return self._client.predictions.create(deployment=deployment, input=input, **options)
-
-
-class DeploymentPredictions(Namespace):
-    """Runs of one deployment."""
-
-    def __init__(self, client: Client, deployment: Any) -> None:
-        super().__init__(client)
-        self._deployment = deployment
-
-    def create(self, input: Optional[Mapping[str, Any]] = None, **options: Any) -> Prediction:
-        """Create a prediction on this deployment. POST /deployments/{owner}/{name}/predictions."""
-        return self._client.predictions.create(deployment=self._deployment, input=input, **options)
+    _what = "deployment"
 
 
 class Versions(Namespace):
     """Versions of a model: of the one named first, or of the one whose `versions` this is."""
 
-    def __init__(self, client: Client, model: Any = None) -> None:
-        super().__init__(client)
-        self._model = () if model is None else tuple(_names([model], {}, "owner/name"))
-
-    def _version(self, given: Sequence[Any], named: Dict[str, Any]) -> str:
-        if self._model and len(given) + len(named) == 1:
-            return _path("models", *self._model, "versions", *(_id(thing) for thing in (*given, *named.values())))
-        owner, name, version = _names(given, named, "owner/name:id")
-        return _named_path("models", (owner, name), named, "versions", version)
-
-    def get(self, *name: Any, **names: Any) -> Version:
-        """Return a version: get("owner/name", id), get("owner/name:id"), model.versions.get(id).
-
-        GET /models/{owner}/{name}/versions/{id}.
-        """
-        return self._client._fetch("GET", self._version(name, names), Version)
-
-    def list(self, *name: Any, cursor: Any = ..., **names: Any) -> Page:
-        """Return a page of versions, newest first: list("owner/name"), model.versions.list(). GET /models/.../versions."""
-        if self._model:
-            cursor, name = name[0] if name else cursor, self._model
-        return self._page(_named_path("models", name, names, "versions"), Version, cursor)
-
-    def delete(self, *name: Any, **names: Any) -> bool:
-        """Delete a version of a private model, with its predictions; True. DELETE /models/{owner}/{name}/versions/{id}."""
-        return self._client._fetch("DELETE", self._version(name, names), read=_read_nothing)
+    get = _operation("GET /models/{owner}/{name}/versions/{id}", Version,
+                     "Return a version: get(\"owner/name\", id), get(\"owner/name:id\"), model.versions.get(id).")
+    list = _listing("/models/{owner}/{name}/versions", Version, "Return a page of a model's versions, newest first.")
+    delete = _operation("DELETE /models/{owner}/{name}/versions/{id}", _as_is, "Delete a version of a private model, with its "
+                        "predictions; True.", read="nothing")
 
 
 class Examples(Namespace):
     """Predictions that a model's author saved as examples."""
 
-    def list(self, *name: Any, cursor: Any = ..., **names: Any) -> Page:
-        """Return a page of a model's examples. GET /models/{owner}/{name}/examples."""
-        return self._page(_named_path("models", name, names, "examples"), Prediction, cursor)
+    list = _listing("/models/{owner}/{name}/examples", Prediction, "Return a page of a model's examples.")
 
 
 class Readme(Namespace):
     """A model's README."""
 
-    def get(self, *name: Any, **names: Any) -> str:
-        """Return a model's README as Markdown text. GET /models/{owner}/{name}/readme."""
-        path = _named_path("models", name, names, "readme")
-        return self._client._fetch("GET", path, read=_read_text, headers={"Accept": "text/plain"})
+    get = _operation("GET /models/{owner}/{name}/readme", _as_is, "Return a model's README as Markdown text.", read="text",
+                     headers={"Accept": "text/plain"})
 
 
 class Models(Namespace):
@@ -1465,82 +1376,58 @@ class Models(Namespace):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self.versions = Versions(client)
-        self.examples = Examples(client)
-        self.readme = Readme(client)
+        self.versions, self.examples, self.readme = Versions(client), Examples(client), Readme(client)
         self.predictions = ModelsPredictions(client)
 
-    def get(self, *name: Any, **names: Any) -> Model:
-        """Return a model: get("owner/name"), get("owner", "name"). GET /models/{owner}/{name}."""
-        path = _named_path("models", name, names)
-        return self._client._fetch("GET", path, Model)
-
-    def list(self, cursor: Any = ..., *, sort_by: Optional[str] = None, sort_direction: Optional[str] = None) -> Page:
-        """Return a page of public models, sorted by model_created_at or latest_version_created_at, asc or desc. GET /models."""
-        return self._page("/models", Model, cursor, sort_by=sort_by, sort_direction=sort_direction)
+    get = _operation("GET /models/{owner}/{name}", Model, "Return a model: get(\"owner/name\"), get(\"owner\", \"name\").")
+    list = _listing("/models", Model, "Return a page of public models, sorted by model_created_at or "
+                    "latest_version_created_at, asc or desc.", "sort_by sort_direction")
+    update = _operation("PATCH /models/{owner}/{name}", Model, "Change a model's description, readme, github_url, paper_url, "
+                        "weights_url, license_url... and return it.")
+    delete = _operation("DELETE /models/{owner}/{name}", _as_is, "Delete a private model that has no versions; True.",
+                        read="nothing")
 
     def search(self, query: str) -> Page:
-        """Return a page of the public models that match. QUERY /models; client.search() is newer and finds more."""
+        """Return a page of the public models that match; Client.search is newer and finds more. QUERY /models"""
         if not isinstance(query, str):
             raise TypeError(f"query is a str, not {type(query).__name__}")
-        return self._client._fetch("QUERY", "/models", functools.partial(_page_of, Model), query.encode(),
+        return self._client._fetch("QUERY", "/models", functools.partial(_page, Model, ""), query.encode(),
                                    headers={"Content-Type": "text/plain"})
 
-    def create(self, owner: str, name: str, *, visibility: str, hardware: str, **params: Any) -> Model:
-        """Create a model ("public" or "private"; hardware is a sku); more fields pass on. POST /models."""
-        body = _plain(dict(params, owner=owner, name=name, visibility=visibility, hardware=_sku(hardware)))
-        return self._client._fetch("POST", "/models", Model, body, noun="model")
-
-    def update(self, *name: Any, **params: Any) -> Model:
-        """Change a model's description, readme, github_url, paper_url, weights_url, license_url... PATCH /models/..."""
-        path = _path("models", *_names(name, params, "owner/name"))
-        return self._client._fetch("PATCH", path, Model, _plain(params), noun="change")
-
-    def delete(self, *name: Any, **names: Any) -> bool:
-        """Delete a private model that has no versions; True. DELETE /models/{owner}/{name}."""
-        path = _named_path("models", name, names)
-        return self._client._fetch("DELETE", path, read=_read_nothing)
-
-
-def _sku(hardware: Any) -> Any:
-    return hardware["sku"] if isinstance(hardware, Hardware) else hardware
+    def create(self, owner: str, name: str, *, visibility: str, hardware: Any, **params: Any) -> Model:
+        """Create a model, "public" or "private", on a hardware's sku; more fields pass on. POST /models"""
+        body = dict(params, owner=owner, name=name, visibility=visibility, hardware=hardware)
+        return self._client._fetch("POST", "/models", Model, _plain(body), noun="model")
 
 
 class Trainings(Namespace):
     """Trainings. https://replicate.com/docs/reference/http#trainings"""
 
-    def create(self, *args: Any, model: Any = None, version: Any = None, input: Optional[Mapping[str, Any]] = None,
+    get = _operation("GET /trainings/{id}", Training, "Return a training's present state.")
+    cancel = _operation("POST /trainings/{id}/cancel", Training, "Cancel a training and return it.")
+    list = _listing("/trainings", Training, "Return a page of your trainings, newest first.")
+
+    def create(self, *args: Any, model: Any = None, version: Any = None, input: Mapping[str, Any] | None = None,
                destination: Any = None, **options: Any) -> Training:
         """Start a training and return it at once: version="owner/name:id", or model= and version=.
 
         destination is "owner/name" of an existing model of yours. Options are webhook, webhook_events_filter and
         file_encoding_strategy; others pass to the API. By position: version, input, destination, webhook,
-        webhook_completed, webhook_events_filter. POST /models/{owner}/{name}/versions/{id}/trainings.
+        webhook_completed, webhook_events_filter.
+
+        POST /models/{owner}/{name}/versions/{id}/trainings
         """
-        names = ("version", "input", "destination", "webhook", "webhook_completed", "webhook_events_filter")
-        if len(args) > len(names):
-            raise TypeError(f"at most {len(names)} arguments by position")
-        given = dict(zip(names, args))
-        version, input = given.pop("version", version), given.pop("input", input)
-        destination = given.pop("destination", destination)
-        owner, name, id = _names([thing for thing in (model, version) if thing is not None], {}, "owner/name:id")
-        if destination is None:
-            raise ValueError("destination is missing: the model to push to, as 'owner/name'")
-        target = _Target(_path("models", owner, name, "versions", id, "trainings"))
-        body = _plain({"destination": destination})
-        return _Job(self._client, target, input, wait=False, kind=Training, **dict(options, **given), **body).create()
-
-    def get(self, id: str) -> Training:
-        """Return the training's present state. GET /trainings/{id}."""
-        return self._client._fetch("GET", _path("trainings", _id(id)), Training)
-
-    def list(self, cursor: Any = ...) -> Page:
-        """Return a page of your trainings, newest first. GET /trainings."""
-        return self._page("/trainings", Training, cursor)
-
-    def cancel(self, id: str) -> Training:
-        """Cancel a training and return it. POST /trainings/{id}/cancel."""
-        return self._client._fetch("POST", _path("trainings", _id(id), "cancel"), Training)
+        order = ("version", "input", "destination", "webhook", "webhook_completed", "webhook_events_filter")
+        if len(args) > len(order):
+            raise TypeError(f"at most {len(order)} arguments by position")
+        given = dict({"version": version, "input": input, "destination": destination}, **dict(zip(order, args)))
+        names = _names([thing for thing in (model, given.pop("version")) if thing is not None], {}, 3)
+        _check(len(names) == 3, "expected version='owner/name:id', or model= and version=")
+        _check(given["destination"], "destination is missing: the model to push to, as 'owner/name'")
+        target = _Target(_path("models", *names[:2], "versions", names[2], "trainings"))
+        job = _Job(self._client, target, given.pop("input"), wait=False, kind=Training, **dict(options, **_plain(given)))
+        made: Training = job.create()
+        return made
 
 
 class Deployments(Namespace):
@@ -1550,101 +1437,68 @@ class Deployments(Namespace):
         super().__init__(client)
         self.predictions = DeploymentsPredictions(client)
 
-    def get(self, *name: Any, **names: Any) -> Deployment:
-        """Return a deployment: get("owner/name"), get("owner", "name"). GET /deployments/{owner}/{name}."""
-        path = _named_path("deployments", name, names)
-        return self._client._fetch("GET", path, Deployment)
+    get = _operation("GET /deployments/{owner}/{name}", Deployment, "Return a deployment: get(\"owner/name\").")
+    update = _operation("PATCH /deployments/{owner}/{name}", Deployment, "Change version, hardware, min_instances or "
+                        "max_instances, and return the deployment.")
+    list = _listing("/deployments", Deployment, "Return a page of your deployments.")
+    delete = _operation("DELETE /deployments/{owner}/{name}", _as_is, "Delete a deployment, idle for 15 minutes at least; True.",
+                        read="nothing")
 
-    def list(self, cursor: Any = ...) -> Page:
-        """Return a page of your deployments. GET /deployments."""
-        return self._page("/deployments", Deployment, cursor)
-
-    def create(self, name: str, model: Any, version: Any, hardware: str, min_instances: int, max_instances: int,
+    def create(self, name: str, model: Any, version: Any, hardware: Any, min_instances: int, max_instances: int,
                **params: Any) -> Deployment:
-        """Create a deployment of a model's version on hardware (a sku); more fields pass on. POST /deployments."""
-        body = dict(params, name=name.rpartition("/")[2], model=model, version=version, hardware=_sku(hardware),
+        """Create a deployment of a model's version on a hardware's sku; more fields pass on. POST /deployments"""
+        body = dict(params, name=name.rpartition("/")[2], model=model, version=version, hardware=hardware,
                     min_instances=min_instances, max_instances=max_instances)
         return self._client._fetch("POST", "/deployments", Deployment, _plain(body), noun="deployment")
-
-    def update(self, *name: Any, **params: Any) -> Deployment:
-        """Change version, hardware, min_instances or max_instances. PATCH /deployments/{owner}/{name}."""
-        version = params.pop("version", None)
-        path = _path("deployments", *_names(name, params, "owner/name"))
-        body = _plain(dict(params, version=version, hardware=_sku(params.get("hardware"))))
-        return self._client._fetch("PATCH", path, Deployment, body, noun="change")
-
-    def delete(self, *name: Any, **names: Any) -> bool:
-        """Delete a deployment that has been idle for 15 minutes; True. DELETE /deployments/{owner}/{name}."""
-        path = _named_path("deployments", name, names)
-        return self._client._fetch("DELETE", path, read=_read_nothing)
 
 
 class Files(Namespace):
     """Uploaded files. https://replicate.com/docs/reference/http#files"""
 
-    def create(self, file: Any, filename: Optional[str] = None, content_type: Optional[str] = None,
-               metadata: Optional[Mapping[str, Any]] = None) -> File:
-        """Upload a file of 100 MiB at most, streamed from where it stands. POST /files.
+    get = _operation("GET /files/{id}", File, "Return what is known of an uploaded file.")
+    list = _listing("/files", File, "Return a page of your files, newest first.")
+    delete = _operation("DELETE /files/{id}", _as_is, "Delete a file; True.", read="nothing")
+    download = _operation("GET /files/{id}/download", _as_is, "Return the content of a file that its owner signed for, until "
+                          "expiry (Unix time), as bytes.", "owner expiry signature", read="bytes")
 
-        file is a path, bytes, or anything with read(); filename and content_type are told from it if not given.
+    def create(self, file: Any, filename: str | None = None, content_type: str | None = None,
+               metadata: Mapping[str, Any] | None = None) -> File:
+        """Upload a file of 100 MiB at most, streamed from where it stands: a path, bytes, or anything with read().
+
+        filename and content_type are told from it if not given. POST /files
         """
-        with _Source(file if not isinstance(file, str) else _FilePath(file), "file") as source:
-            return self._client._upload(source, filename, content_type, metadata, _Call(self._client))
-
-    def get(self, file_id: Any) -> File:
-        """Return what is known of an uploaded file. GET /files/{id}."""
-        return self._client._fetch("GET", _path("files", _id(file_id)), File)
-
-    def list(self, cursor: Any = ...) -> Page:
-        """Return a page of your files, newest first. GET /files."""
-        return self._page("/files", File, cursor)
-
-    def delete(self, file_id: Any) -> bool:
-        """Delete a file; True. DELETE /files/{id}."""
-        return self._client._fetch("DELETE", _path("files", _id(file_id)), read=_read_nothing)
-
-    def download(self, file_id: Any, *, owner: str, expiry: Any, signature: str) -> bytes:
-        """Return the content of a file that its owner signed for until `expiry` (Unix time). GET /files/{id}/download."""
-        path = _query(_path("files", _id(file_id), "download"), owner=owner, expiry=expiry, signature=signature)
-        return self._client._fetch("GET", path, read=_read_bytes, headers={"Accept": "*/*"})
+        with _Source(file, "file", isinstance(file, (str, os.PathLike))) as source:
+            return source.upload(self._client, _Call(self._client), filename, content_type, metadata)
 
 
 class Collections(Namespace):
     """Collections of models. https://replicate.com/docs/reference/http#collections"""
 
-    def list(self, cursor: Any = ...) -> Page:
-        """Return a page of collections, without their models. GET /collections."""
-        return self._page("/collections", Collection, cursor)
-
-    def get(self, slug: str) -> Collection:
-        """Return a collection with its models. GET /collections/{slug}."""
-        return self._client._fetch("GET", _path("collections", slug.slug if isinstance(slug, Collection) else slug), Collection)
+    get = _operation("GET /collections/{slug}", Collection, "Return a collection with its models.")
+    list = _listing("/collections", Collection, "Return a page of collections, without their models.")
 
 
 class HardwareNamespace(Namespace):
     """The machines that models run on."""
 
     def list(self) -> List[Hardware]:
-        """Return all of them. GET /hardware."""
-        return self._client._fetch("GET", "/hardware", functools.partial(_made, Hardware), read=_read_list)
+        """Return all of them. GET /hardware"""
+        return self._client._fetch("GET", "/hardware", functools.partial(_made, Hardware), read="list")
 
 
 class Accounts(Namespace):
     """The account that the token belongs to."""
 
-    def current(self) -> Account:
-        """Return it. GET /account."""
-        return self._client._fetch("GET", "/account", Account)
+    current = _operation("GET /account", Account, "Return the account.")
+    get = current
 
-    def get(self) -> Account:
-        """Return it, as current() does. GET /account."""
-        return self.current()
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Outputs
 # ---------------------------------------------------------------------------------------------------------------------
 
-_URL = re.compile(r"https?://[^\s/?#]+\S*|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,\S*", re.IGNORECASE)
+_URL = re.compile(r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]\S*)?|"
+                  r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,\S*", re.IGNORECASE)
 
 
 def _is_file(value: Any) -> bool:
@@ -1652,7 +1506,7 @@ def _is_file(value: Any) -> bool:
     return isinstance(value, str) and value[:5].lower() in ("http:", "https", "data:") and bool(_URL.fullmatch(value))
 
 
-def _files(value: Any, client: Optional[Client]) -> Any:
+def _files(value: Any, client: Client | None) -> Any:
     """The same value with every file in it as a FileOutput."""
     if isinstance(value, str):
         return FileOutput(value, client) if _is_file(value) and not isinstance(value, FileOutput) else value
@@ -1670,17 +1524,10 @@ class FileOutput(_Twinned, str):
     Files of API predictions are deleted an hour later: save what you want to keep.
     """
 
-    def __new__(cls, url: str, client: Optional[Client] = None) -> FileOutput:
+    def __new__(cls, url: str, client: Client | None = None) -> FileOutput:
         self = super().__new__(cls, url)
         self.__dict__["_own_client"] = client
         return self
-
-    def __init__(self, url: str, client: Optional[Client] = None) -> None:
-        super().__init__()
-
-    @property
-    def _client(self) -> Client:  # type: ignore[override]
-        return self.__dict__["_own_client"] or default_client
 
     @property
     def url(self) -> str:
@@ -1688,16 +1535,15 @@ class FileOutput(_Twinned, str):
         return str(self)
 
     def __repr__(self) -> str:
-        return repr(self.url) if len(self) <= 200 or not self.startswith("data:") else repr(self[:60] + "...")
+        return repr(self.url) if len(self) <= 200 or self[:5] != "data:" else repr(self[:60] + "...")
 
     def __reduce__(self) -> Any:
         return type(self), (self.url,)
 
     def iter_bytes(self, chunk_size: int = _BLOCK) -> Iterator[bytes]:
         """Yield the content in chunks of chunk_size bytes at most, as they arrive. Raises APIError, NetworkError."""
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-            raise ValueError(f"chunk_size is a whole number of bytes from 1, not {chunk_size!r}")
-        return _download(self.url, self._client, chunk_size)
+        _check(type(chunk_size) is int and chunk_size > 0, f"chunk_size is a whole number of bytes, not {chunk_size!r}")
+        return _download(self.url, self.__dict__["_own_client"] or default_client, chunk_size)
 
     def __aiter__(self) -> Any:
         return self.async_iter_bytes()
@@ -1708,7 +1554,8 @@ class FileOutput(_Twinned, str):
 
     def open(self) -> BinaryIO:
         """Return a readable, seekable binary file with the content, as for PIL.Image.open(output.open())."""
-        return _spooled(self.iter_bytes())
+        file: BinaryIO = _spooled(self.iter_bytes())
+        return file
 
     def save(self, path: Any = None) -> pathlib.Path:
         """Save the file and return its path; nothing appears under that name until all of it is there.
@@ -1725,14 +1572,12 @@ class FileOutput(_Twinned, str):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 with open(part, "xb") as file:
-                    for block in self.iter_bytes():
-                        file.write(block)
+                    file.writelines(self.iter_bytes())
                 target = target if named else _unused(folder / _safe_name(self))
                 os.replace(part, target)
-            except BaseException:
+            finally:
                 if part.exists():
                     part.unlink()
-                raise
         except OSError as error:
             raise ReplicateError(f"cannot save to {target}: {error.strerror or error}") from error
         return target
@@ -1740,9 +1585,9 @@ class FileOutput(_Twinned, str):
     def _repr_html_(self) -> str:
         import html
         url, kind = html.escape(self.url), _media_type(_safe_name(self)).partition("/")[0]
-        if kind == "image":
-            return f'<img src="{url}">'
-        return f'<{kind} controls src="{url}"></{kind}>' if kind in ("audio", "video") else f'<a href="{url}">{url}</a>'
+        if kind in ("audio", "video"):
+            return f'<{kind} controls src="{url}"></{kind}>'
+        return f'<img src="{url}">' if kind == "image" else f'<a href="{url}">{url}</a>'
 
 
 FileOutput.aread = FileOutput.async_read  # type: ignore[attr-defined]  # its name in 1.x
@@ -1750,28 +1595,27 @@ FileOutput.aread = FileOutput.async_read  # type: ignore[attr-defined]  # its na
 
 def _safe_name(url: str) -> str:
     """A file name from a URL that stays in its directory on any system, whatever the network says."""
-    if url.startswith("data:"):
+    if url[:5].lower() == "data:":
         import mimetypes
         name = "output" + (mimetypes.guess_extension(re.split("[;,]", url[5:200])[0]) or "")
     else:
-        name = re.split(r"[/\\]", urllib.parse.unquote(urllib.parse.urlsplit(url).path))[-1]
+        name = re.split(r"[/\\]", urllib.parse.unquote(_split(url).path))[-1]
     name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]', "_", name).strip(". ")
-    if re.match(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", name, re.IGNORECASE):  # devices, to Windows
-        name = "_" + name
+    name = re.sub(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(?=\.|$)", r"_\1", name)  # Windows' devices
     stem, ending = os.path.splitext(name)
     return stem.encode()[:200].decode(errors="ignore") + ending[:20] or "output"  # file systems take 255 bytes
 
 
 def _unused(path: pathlib.Path) -> pathlib.Path:
-    """That path, or the next with a number that no file has; it is taken by an empty file in the same moment."""
-    for number in itertools.count():
-        name = path.with_name(f"{path.stem}-{number}{path.suffix}") if number else path
+    """That path, or the next with a number that no file has; an empty file takes it in the same moment."""
+    for number in itertools.count(1):
         try:
-            open(name, "xb").close()
-            return name
+            open(path, "xb").close()
+            break
         except FileExistsError:
-            continue
-    raise AssertionError("unreachable")
+            stem = path.stem if number == 1 else path.stem.rpartition("-")[0]
+            path = path.with_name(f"{stem}-{number}{path.suffix}")
+    return path
 
 
 def _download(url: str, client: Client, size: int) -> Iterator[bytes]:
@@ -1780,16 +1624,17 @@ def _download(url: str, client: Client, size: int) -> Iterator[bytes]:
         data = _decode_data_uri(url)
         yield from (data[start:start + size] for start in range(0, len(data), size))
         return
-    given, transport, call, known = 0, client._transport, _Call(client), None
+    given, transport, call = 0, client._transport, _Call(client)
+    known: list[Any] = [None, None]
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
     for attempt in itertools.count():
-        at = 0
-        response = transport.request("GET", url, _opened, call=call,
-                                     headers={"Accept": "*/*", "Accept-Encoding": "identity"})
+        response, at = transport.request("GET", url, "open", call=call, headers=headers), 0
         this = (response.headers.get("ETag"), response.headers.get("Content-Length"))
-        if (known := known or this) != this:
-            raise NetworkError(f"the file at {_shown(url)} changed while it was read")
+        known = [old or new for old, new in zip(known, this)]
         try:
             with response:
+                if any(new not in (None, old) for old, new in zip(known, this)):
+                    raise ReplicateError(f"the file at {_short(url)} changed while it was read")
                 for block in response.blocks(size):
                     at += len(block)
                     if at > given:
@@ -1798,26 +1643,21 @@ def _download(url: str, client: Client, size: int) -> Iterator[bytes]:
             return
         except (OSError, http.client.HTTPException, ValueError) as error:
             failure = transport.explained(error, "GET", url, call)
-            failure._sent = True
-        delay = transport.delay_before_retry(failure, "", attempt)
-        if delay is None:
-            raise failure
-        call.sleep(delay)
+        transport.wait_for_retry(failure, "", attempt, call)
 
 
 def _decode_data_uri(uri: str) -> bytes:
     """The bytes of a data URI (RFC 2397)."""
-    head, comma, payload = uri[5:].partition(",")
+    head, _, payload = uri[5:].partition(",")
     data = urllib.parse.unquote_to_bytes(payload)
-    if not comma or not head.lower().endswith(";base64"):
-        return data
     try:
-        return base64.b64decode(data.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(data) % 4))
+        return base64.b64decode(data + b"=" * (-len(data) % 4), b"-_" if b"-" in data or b"_" in data else None) \
+            if head.lower().endswith(";base64") else data
     except ValueError as error:
         raise ReplicateError(f"a data URI that is not base64: {error}") from None
 
 
-def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> BinaryIO:
+def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> Any:
     """The chunks as a file at its start, in memory while it is small, then on disk; stops soon after `most` bytes."""
     file: Any = io.BytesIO()
     for chunk in chunks:
@@ -1831,7 +1671,6 @@ def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> BinaryIO:
     file.seek(0)
     return file
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Inputs
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1841,51 +1680,46 @@ class ModelVersionIdentifier(namedtuple("ModelVersionIdentifier", "owner name ve
     """A reference in parts; the version is None where there is none."""
 
     @classmethod
-    def parse(cls, ref: str) -> ModelVersionIdentifier:
+    def parse(cls, ref: Any) -> ModelVersionIdentifier:
         """Read "owner/name" or "owner/name:version". Raises ValueError."""
         match = re.fullmatch(r"([^/:\s]+)/([^/:\s]+)(?::([^/:\s]+))?", ref) if isinstance(ref, str) else None
-        if not match or {".", ".."} & {*match.groups()}:
-            raise ValueError(f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a 64-character version "
-                             "id, 'deployments/owner/name' or the http(s) address of a Cog container")
-        return cls(*match.groups())
+        if match and not {".", ".."} & {*match.groups()}:
+            return cls(*match.groups())
+        raise ValueError(f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a 64-character version id, "
+                         "'deployments/owner/name', the http(s) address of a Cog container, or give a Model, Version or "
+                         "Deployment")
 
 
 class _Target:
     """Where a reference runs: the path to create at, what the body adds, and what is known of the model."""
 
-    def __init__(self, path: str, body: Optional[Dict[str, Any]] = None, *, model: Tuple[str, ...] = (),
-                 version: Optional[str] = None, iterates: Optional[bool] = None, cog: str = "") -> None:
+    def __init__(self, path: str, body: Mapping[str, Any] | None = None, *, model: Sequence[str] = (), version: str = "",
+                 iterates: bool | None = None, cog: str = "") -> None:
         self.path, self.body, self.model, self.version = path, body or {}, model, version
         self.iterates, self.cog = iterates, cog  # iterates: None while unknown; cog: the container's address
-        self.fields: Optional[Dict[str, _Field]] = None  # the container's inputs, once they were asked for
+        self.fields: dict[str, _Field] | None = None  # the container's inputs, once they were asked for
 
     def look_up(self, client: Client, call: _Call, prediction: Any = None) -> None:
         """Learn once per client whether the version's output is an iterator; a failure does not stop the run."""
-        if self.iterates is not None or not self.version:
+        model = self.model or str(prediction and prediction.get("model")).split("/")
+        if self.iterates is not None or not self.version or len(model) != 2:
             return
-        known = client._iterates.get(self.version)
-        if known is None:
-            made_by = str(prediction.get("model") or "") if prediction is not None else ""
-            model = self.model or tuple(made_by.split("/"))
-            if len(model) != 2:
-                return
+        if self.version not in client._iterates:
             try:
                 version = client._fetch("GET", _path("models", *model, "versions", self.version), Version, call=call)
             except (ReplicateError, ValueError):
                 return
-            known = client._iterates[self.version] = _iterates(version)
-        self.iterates = known
+            client._iterates[self.version] = _iterates(version)
+        self.iterates = client._iterates[self.version]
 
     def resolve_latest(self, client: Client, call: _Call) -> bool:
         """Turn a model that is not official into its latest version; False where there is none to turn to."""
-        if self.version or not self.model:
-            return bool(self.model)
-        version = client._fetch("GET", _path("models", *self.model), Model, call=call).latest_version
-        if not version or not version.get("id"):
-            return False
-        self.path, self.body, self.version = "/predictions", {"version": version["id"]}, version["id"]
-        self.iterates = _iterates(version)
-        return True
+        if self.model and not self.version:
+            latest: Any = client._fetch("GET", _path("models", *self.model), Model, call=call).latest_version or {}
+            if latest.get("id"):
+                self.path, self.body, self.version = "/predictions", {"version": latest["id"]}, latest["id"]
+                self.iterates = _iterates(latest)
+        return bool(self.model and self.version)
 
 
 def _target(ref: Any) -> _Target:
@@ -1893,20 +1727,18 @@ def _target(ref: Any) -> _Target:
     if isinstance(ref, Version):
         known = _iterates(ref) if ref.get("openapi_schema") else None
         return _Target("/predictions", {"version": ref.id}, version=ref.id, iterates=known)
-    if isinstance(ref, Deployment):
-        return _Target(_path("deployments", ref.owner, ref.name, "predictions"))
-    if isinstance(ref, Model):
-        ref = ref.id
-    elif isinstance(ref, tuple):
-        ref = "/".join(str(part) for part in ref[:2]) + (f":{ref[2]}" if ref[2:] and ref[2] else "")
-    if not isinstance(ref, str):
-        raise ValueError(f"cannot run {_short(ref)}: give a reference as text, or a Model, Version or Deployment")
-    if re.match("https?://", ref, re.IGNORECASE):
-        return _Target("", cog=_cog_address(ref))
-    if re.fullmatch("[0-9a-f]{64}", ref):
+    if isinstance(ref, (Model, Deployment)):
+        ref = ref.id if isinstance(ref, Model) else "deployments/" + ref.id
+    elif isinstance(ref, tuple) and 2 <= len(ref) <= 3:
+        ref = "{}/{}".format(*ref) + (f":{ref[2]}" if ref[2:] and ref[2] else "")
+    if isinstance(ref, str) and re.match("https?://", ref, re.IGNORECASE):
+        parts = urllib.parse.urlsplit(ref)
+        _check(parts.hostname and not re.search(r"[@?#\s]", ref), f"{_short(ref)} is no address of a Cog container")
+        return _Target("", cog=re.sub("(/predictions)?/*$", "", ref))
+    if isinstance(ref, str) and re.fullmatch("[0-9a-f]{64}", ref):
         return _Target("/predictions", {"version": ref}, version=ref)
-    if ref.startswith("deployments/"):
-        return _Target(_path("deployments", *_names([ref[12:]], {}, "owner/name"), "predictions"))
+    if isinstance(ref, str) and ref.startswith("deployments/"):
+        return _Target(_path("deployments", *ModelVersionIdentifier.parse(ref[12:])[:2], "predictions"))
     owner, name, version = ModelVersionIdentifier.parse(ref)
     if version:
         return _Target("/predictions", {"version": version}, model=(owner, name), version=version)
@@ -1916,20 +1748,17 @@ def _target(ref: Any) -> _Target:
 def _iterates(version: Mapping[str, Any]) -> bool:
     """Whether a version's output comes item by item, from its schema and, where that is too old to say, its age."""
     output = _part(version.get("openapi_schema"), "Output")
-    if output.get("type") != "array":
-        return False
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", str(version.get("cog_version") or ""))
-    old = numbers is not None and tuple(int(n) for n in numbers.groups()) < _NO_ARRAY_TYPE
-    return old or output.get("x-cog-array-type") == "iterator"
+    old = numbers is not None and tuple(int(n) for n in numbers.groups()) < _MARKED_SINCE
+    return output.get("type") == "array" and (old or output.get("x-cog-array-type") == "iterator")
 
 
 def _hold_seconds(wait: Any) -> int:
     """The argument `wait` as seconds that the server is asked to hold the creating request."""
     if wait is None or isinstance(wait, bool):
         return _HOLD if wait else 0
-    if not isinstance(wait, int) or not 1 <= wait <= _HOLD:
-        raise ValueError(f"wait is True, False or a whole number of seconds from 1 to {_HOLD}, not {wait!r}")
-    return wait
+    _check(isinstance(wait, int) and 1 <= wait <= _HOLD, f"wait is True, False or 1 to {_HOLD} whole seconds, not {wait!r}")
+    return int(wait)
 
 
 def _duration(value: Any) -> str:
@@ -1937,56 +1766,53 @@ def _duration(value: Any) -> str:
     text = f"{math.ceil(value)}s" if _is_number(value) else value.strip() if isinstance(value, str) else ""
     match = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
     hours, minutes, seconds = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
-    if hours * 3600 + minutes * 60 + seconds < 5:
-        raise ValueError(f"cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', not {value!r}")
+    asked: Any = value if _is_number(value) else hours * 3600 + minutes * 60 + seconds
+    _check(asked >= 5,
+           f"cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', not {value!r}")
     return text
 
 
 class _Inputs:
     """A model's input on its way into JSON. encode() checks and converts it without a request; upload() does the rest."""
 
-    def __init__(self, strategy: Optional[str] = None) -> None:
+    def __init__(self, strategy: str | None = None) -> None:
         self.strategy = strategy
-        self.large: List[Tuple[Any, Any, _Source]] = []  # where in the encoded input a URL is still to be put
+        self.large: list[tuple[Any, Any, _Source]] = []  # where in the encoded input a URL is still to be put
 
     def encode(self, input: Any) -> Any:
-        if input is None:
-            return {}
-        if not isinstance(input, abc.Mapping):
+        if input is not None and not isinstance(input, abc.Mapping):
             raise TypeError(f"input is a dict of the model's inputs, not {type(input).__name__}: {_short(input)}")
-        holder: Dict[str, Any] = {}
+        holder: dict[str, Any] = {}
         try:
-            self._put(holder, "input", input, "input")
-        except RecursionError:
-            raise ValueError("input contains itself, or is nested too deeply") from None
+            self._put(holder, "input", input or {}, "input")
+        except BaseException as error:
+            self.close()
+            _check(not isinstance(error, RecursionError), "input contains itself, or is nested too deeply")
+            raise
         return holder["input"]
 
     def _put(self, holder: Any, key: Any, value: Any, where: str) -> None:
         """Set holder[key] to the JSON form of a value; `where` is its place, for errors."""
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{where} is {value!r}, which JSON cannot say")
         if value is None or isinstance(value, (str, bool, int, float)):
+            _check(not isinstance(value, float) or math.isfinite(value), f"{where} is {value!r}, which JSON cannot say")
             holder[key] = value
         elif isinstance(value, File):
             holder[key] = value.urls["get"]
         elif isinstance(value, abc.Mapping):
-            made: Dict[str, Any] = {}
-            holder[key] = made
+            holder[key] = {}
             for name, item in value.items():
                 if not isinstance(name, str):
                     raise TypeError(f"{where} has the key {name!r}: JSON's are text")
-                self._put(made, name, item, f"{where}[{name!r}]")
+                self._put(holder[key], name, item, f"{where}[{name!r}]")
         elif isinstance(value, (bytes, bytearray, memoryview, os.PathLike)) or hasattr(value, "read"):
-            self._put_file(holder, key, _Source(value, where))
+            self._put_file(holder, key, _Source(value, where, isinstance(value, os.PathLike)))
         elif hasattr(value, "tolist"):  # numpy's arrays and scalars
             self._put(holder, key, value.tolist(), where)
-        elif isinstance(value, (abc.Sequence, abc.Set, abc.Iterator,
-                                abc.ValuesView, deque)):
-            items: List[Any] = []
-            holder[key] = items
+        elif isinstance(value, (abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView, deque)):
+            holder[key] = []
             for number, item in enumerate(value):
-                items.append(None)
-                self._put(items, number, item, f"{where}[{number}]")
+                holder[key].append(None)
+                self._put(holder[key], number, item, f"{where}[{number}]")
         elif hasattr(value, "isoformat"):
             holder[key] = value.isoformat()
         else:
@@ -1995,80 +1821,66 @@ class _Inputs:
     def _put_file(self, holder: Any, key: Any, source: _Source) -> None:
         if self.strategy == "base64" or self.strategy is None and source.size <= _INLINE_MOST:
             with source:
-                data = source.read()
-            kind = _media_type(source.name, data[:512])
-            holder[key] = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+                data = b"".join(source)
+            holder[key] = f"data:{_media_type(source.name, data)};base64,{base64.b64encode(data).decode('ascii')}"
         else:
-            source.check_size()
             self.large.append((holder, key, source))
+            source.check_size()
 
     def upload(self, client: Client, call: _Call) -> None:
         """Upload what is too large to go inline; a failure raises, before anything is created."""
+        try:
+            for holder, key, source in self.large:
+                holder[key] = (source.upload(client, call).urls or {}).get("get")
+                if not holder[key]:
+                    raise NetworkError(f"{source.where}: the API's answer to its upload has no URL")
+        finally:
+            self.close()
+
+    def close(self) -> None:
         while self.large:
-            holder, key, source = self.large.pop(0)
-            with source:
-                holder[key] = client._upload(source, None, None, None, call).urls["get"]
-
-
-class _FilePath(str):
-    """A str that is a path, where a str would be a value."""
-
-    def __fspath__(self) -> str:
-        return str(self)
+            self.large.pop()[2].close()
 
 
 class _Source:
-    """A file on its way in: read from where it stands, as often as it has to be sent, and left open if it is the caller's."""
+    """A file on its way in: read from where it stands, as often as it has to be sent, left open if it is the caller's."""
 
-    def __init__(self, thing: Any, where: str) -> None:
-        self.where, self.own = where, False
-        name = getattr(thing, "name", None)
-        if isinstance(thing, (bytes, bytearray, memoryview)):
-            thing = io.BytesIO(thing)
-        elif isinstance(thing, os.PathLike):
-            name = os.fspath(thing)
+    def __init__(self, thing: Any, where: str, path: bool) -> None:
+        self.where, self.own = where, path
+        name = os.fspath(thing) if path else getattr(thing, "name", "")
+        if path:
             try:
-                thing, self.own = open(thing, "rb"), True
+                thing = open(thing, "rb")
             except OSError as error:
-                raise ValueError(f"{where}: cannot read {os.fspath(name)}: {error.strerror}") from error
+                raise ValueError(f"{where}: cannot read {name}: {error.strerror}") from error
+        elif isinstance(thing, (bytes, bytearray, memoryview)):
+            thing = io.BytesIO(thing)
         elif not hasattr(thing, "read"):
             raise TypeError(f"{where} is {type(thing).__name__}: give a path, bytes or an open file")
-        self.name = os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else ""
-        self.file, self.start, self.size = self._seekable(thing)
-
-    def _seekable(self, thing: Any) -> Tuple[Any, int, int]:
-        """The bytes of the file as something that can be sent again, where they start, and how many there are."""
+        self.name = os.path.basename(name) if isinstance(name, str) and name[:1] != "<" else ""
         try:
             if hasattr(getattr(thing, "buffer", None), "read"):  # opened as text
                 thing.seek(thing.tell())
                 thing = thing.buffer
-            start = thing.tell()
+            self.file, self.start = thing, thing.tell()
             thing.seek(0, io.SEEK_END)
-            end = thing.tell()
-            thing.seek(start)
-            if isinstance(thing.read(0), bytes):
-                return thing, start, max(0, end - start)
-        except (AttributeError, OSError):  # a pipe, a socket, or an object with read() alone
-            thing = getattr(thing, "buffer", None) or thing
-        pieces = iter(functools.partial(thing.read, _BLOCK), None)
-        whole = (p.encode() if isinstance(p, str) else p for p in itertools.takewhile(len, (p or b"" for p in pieces)))
-        spooled = _spooled(whole, _UPLOAD_MOST)
-        size = spooled.seek(0, io.SEEK_END)
-        self.own = True
-        return spooled, 0, size
+            self.size = max(0, thing.tell() - self.start)
+            thing.seek(self.start)
+            seekable = isinstance(thing.read(0), bytes)
+        except (AttributeError, OSError, ValueError, TypeError) as error:  # a pipe, a socket, or an object with read() alone
+            _check("telling" not in str(error), f"{where}: a text file that is iterated over cannot say where it stands: "
+                   "seek first, or open it in binary mode")
+            thing, seekable = getattr(thing, "buffer", thing), False
+        if not seekable:
+            try:
+                self.file = _spooled(_pieces(thing), _UPLOAD_MOST)
+            except (OSError, TypeError, ValueError) as error:
+                raise ValueError(f"{where} cannot be read: {error}") from error
+            self.start, self.size, self.own = 0, self.file.seek(0, io.SEEK_END), True
 
     def check_size(self) -> None:
-        if self.size > _UPLOAD_MOST:
-            raise ValueError(f"{self.where}: {self.name or 'the file'} is larger than 100 MiB, the most that the files API "
-                             "takes; put it where it has a URL and give that")
-
-    def read(self) -> bytes:
-        self.file.seek(self.start)
-        return self.file.read(self.size)
-
-    def head(self) -> bytes:
-        self.file.seek(self.start)
-        return self.file.read(512)
+        _check(self.size <= _UPLOAD_MOST, f"{self.where}: {self.name or 'the file'} is larger than 100 MiB, the most that "
+               "the files API takes; put it where it has a URL, and give that")
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield its bytes from the start, as many as there were at first."""
@@ -2081,22 +1893,46 @@ class _Source:
             left -= len(block)
             yield block
 
+    def upload(self, client: Client, call: _Call, filename: str | None = None, content_type: str | None = None,
+               metadata: Any = None) -> File:
+        """Send it to the files API, streamed."""
+        self.check_size()
+        name = re.sub(r"[\x00-\x1f\x7f]", "_", filename or self.name or "file")
+        _check(len(name.encode()) <= 255, "filename is longer than 255 bytes, the most that the API takes")
+        kind = content_type or _media_type(name, next(iter(self), b""))
+        _check(not re.search(r"[\x00-\x1f\x7f]", kind), f"content_type is a media type as image/png, not {kind!r}")
+        body = _Multipart(self, name, kind, metadata)
+        return client._fetch("POST", "/files", File, body, noun="file", call=call)
+
     def __enter__(self) -> _Source:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self.own:
             self.file.close()
 
 
-_SIGNATURES = (  # offset, first bytes, media type: the formats that models take
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"), (0, b"\xff\xd8\xff", "image/jpeg"), (0, b"GIF8", "image/gif"),
-    (8, b"WEBP", "image/webp"), (8, b"WAVE", "audio/wav"), (8, b"AVI ", "video/x-msvideo"), (0, b"BM", "image/bmp"),
-    (0, b"II*\0", "image/tiff"), (0, b"MM\0*", "image/tiff"), (4, b"ftypavif", "image/avif"), (4, b"ftyphei", "image/heic"),
-    (4, b"ftypM4A", "audio/mp4"), (4, b"ftypqt", "video/quicktime"), (4, b"ftyp", "video/mp4"), (0, b"fLaC", "audio/flac"),
-    (0, b"OggS", "audio/ogg"), (0, b"ID3", "audio/mpeg"), (0, b"\xff\xfb", "audio/mpeg"), (0, b"\xff\xf3", "audio/mpeg"),
-    (0, b"\x1a\x45\xdf\xa3", "video/webm"), (0, b"%PDF-", "application/pdf"), (0, b"PK\3\4", "application/zip"),
-    (0, b"\x1f\x8b", "application/gzip"), (257, b"ustar", "application/x-tar"), (0, b"glTF", "model/gltf-binary"),
+def _pieces(thing: Any) -> Iterator[bytes]:
+    """What read() gives until it gives nothing, as bytes."""
+    while True:
+        piece = thing.read(_BLOCK)
+        if not piece:
+            return
+        yield piece.encode() if isinstance(piece, str) else piece
+
+
+_SIGNATURES = (  # what a file begins with, as a pattern, and its media type: the formats that models take
+    (rb"\x89PNG\r\n\x1a\n", "image/png"), (rb"\xff\xd8\xff", "image/jpeg"), (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"), (rb"RIFF....WAVE", "audio/wav"), (rb"RIFF....AVI ", "video/x-msvideo"),
+    (rb"BM....\0\0\0\0", "image/bmp"), (rb"II\*\0|MM\0\*", "image/tiff"), (rb"\0...ftypavif", "image/avif"),
+    (rb"\0...ftyphei", "image/heic"), (rb"\0...ftypM4A", "audio/mp4"), (rb"\0...ftypqt", "video/quicktime"),
+    (rb"\0...ftyp", "video/mp4"), (rb"fLaC\0", "audio/flac"), (rb"OggS\0", "audio/ogg"),
+    (rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]", "audio/mpeg"), (rb"\x1a\x45\xdf\xa3", "video/webm"),
+    (rb"%PDF-\d", "application/pdf"), (rb"PK\x03\x04", "application/zip"), (rb"\x1f\x8b", "application/gzip"),
+    (rb".{257}ustar", "application/x-tar"), (rb"glTF\x02", "model/gltf-binary"),
 )
 
 
@@ -2106,127 +1942,156 @@ def _media_type(name: str, head: bytes = b"") -> str:
     guessed, encoding = mimetypes.guess_type(name)
     if encoding:
         return "application/gzip" if encoding == "gzip" else "application/octet-stream"
-    if guessed:
-        return guessed
-    found = (kind for offset, start, kind in _SIGNATURES if head.startswith(start, offset)
-             and (offset != 8 or head.startswith(b"RIFF")))
-    return next(found, "application/octet-stream")
+    found = (kind for start, kind in _SIGNATURES if re.match(start, head, re.DOTALL))
+    return guessed or next(found, "application/octet-stream")
 
 
 class _Multipart:
     """multipart/form-data (RFC 7578) with one file, streamed: iterate it as often as it has to be sent."""
 
     def __init__(self, source: _Source, filename: str, content_type: str, metadata: Any) -> None:
-        boundary = os.urandom(16).hex()
+        boundary, quoted = os.urandom(16).hex(), re.sub(r'(["\\])', r"\\\1", filename)
         fields = {"filename": filename, "type": content_type}
         if metadata is not None:
             fields["metadata"] = json.dumps(metadata, allow_nan=False)
-        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-                 for name, value in fields.items()]
-        quoted = re.sub(r'(["\\])', r"\\\1", filename)
-        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="content"; filename="{quoted}"\r\n'
-                     f"Content-Type: {content_type}\r\n\r\n")
+        start = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        parts = [f'{start}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+        parts.append(f'{start}"content"; filename="{quoted}"\r\nContent-Type: {content_type}\r\n\r\n')
         self.head, self.source, self.tail = "".join(parts).encode(), source, f"\r\n--{boundary}--\r\n".encode()
         self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}",
                         "Content-Length": str(len(self.head) + source.size + len(self.tail))}
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self.head
-        yield from self.source
-        yield self.tail
+        return itertools.chain([self.head], self.source, [self.tail])
 
 
 class _Field:
-    """One input of a model, as its schema says: resolved, with the types and choices that may be hidden in it."""
+    """One input of a model, resolved from its schema; types and choices may be hidden in references and options."""
 
-    def __init__(self, name: str, schema: Dict[str, Any], components: Mapping[str, Any], required: bool) -> None:
-        self.name, self.required = name, required
-        merged = _resolved(schema, components)
+    def __init__(self, name: str, schema: Any, components: Mapping[str, Any], required: bool) -> None:
+        merged: Any = _resolved(schema, components)
         options = [_resolved(option, components) for key in ("anyOf", "oneOf") for option in merged.get(key) or ()]
-        self.nullable = bool(merged.get("nullable")) or any(option.get("type") == "null" for option in options)
-        self.options = [option for option in options if option.get("type") != "null"] or [merged]
-        if len(self.options) == 1:
-            merged = dict(merged, **self.options[0])
-        self.choices = merged.get("enum") or []
-        types = [option.get("type") for option in self.options]
-        if self.choices and types == [None]:  # a choice without a type has its members'
-            types = sorted({_TYPE_NAMES.get(type(choice), "string") for choice in self.choices})
-        self.types = [kind for kind in types if kind]
-        self.format = merged.get("format") or next((o["format"] for o in self.options if o.get("format")), "")
-        self.items = _resolved(merged.get("items") or next((o["items"] for o in self.options if o.get("items")), {}), components)
-        self.least = merged.get("minimum", merged.get("ge"))
-        self.most = merged.get("maximum", merged.get("le"))
+        real = [option for option in options if option.get("type") != "null"]
+        for option in reversed(real):
+            merged = {**option, **merged}
+        self.name, self.required = name, required
+        self.nullable = bool(merged.get("nullable")) or len(real) < len(options)
+        self.choices: list[Any] = merged.get("enum") or []
+        self.types = [option["type"] for option in real or [merged] if option.get("type")]
+        if self.choices and not self.types:  # a choice without a type has its members'
+            self.types = sorted({_JSON_TYPES.get(type(choice), "string") for choice in self.choices})
+        self.secret, self.order = merged.get("format") == "password", merged.get("x-order")
+        self.items = _resolved(merged.get("items"), components)
+        self.file = "uri" in (merged.get("format"), self.items.get("format"))
+        self.least, self.most = merged.get("minimum", merged.get("ge")), merged.get("maximum", merged.get("le"))
         self.default, self.description = merged.get("default"), str(merged.get("description") or "")
-        self.order = merged.get("x-order")
 
-    def takes_files(self) -> bool:
-        return "uri" in (self.format, self.items.get("format"))
+    def fault(self, value: Any) -> str:
+        """What is wrong with a value, "" if nothing; a secret is not shown."""
+        if value is None and self.nullable or isinstance(value, (bytes, os.PathLike)) and self.file:
+            return ""
+        shown = "" if self.secret else f", not {_short(value)}"
+        number: Any = value if _is_number(value) else None
+        if self.choices and not any(type(choice) is type(value) and choice == value for choice in self.choices):
+            near = _nearest(str(value), [str(choice) for choice in self.choices])
+            return "is to be one of its choices" + shown + ("" if self.secret else near)
+        if self.types and not any(_is_a(value, kind) for kind in self.types):
+            return f"is to be {' or '.join(self.types)}{shown}"
+        kind = self.items.get("type")
+        if isinstance(value, list) and isinstance(kind, str) and not self.file and not all(_is_a(item, kind) for item in value):
+            return f"is to be a list of {kind}s{shown}"
+        if self.file and isinstance(value, str) and not _is_file(value) and os.path.exists(value):
+            return f"is to be a file or URL: did you mean {self.name}=@{value}?"
+        if number is not None and _is_number(self.least) and number < self.least:
+            return f"is at least {self.least}{shown}"
+        return f"is at most {self.most}{shown}" if number is not None and _is_number(self.most) and number > self.most else ""
+
+    def parse(self, text: str) -> Any:
+        """A text as the value that the schema takes it for; a string takes it as it stands."""
+        for choice in self.choices:
+            if text == (choice if isinstance(choice, str) else json.dumps(choice)):
+                return choice
+        value: Any = text
+        try:
+            value = json.loads({"yes": "true", "no": "false", "True": "true", "False": "false"}.get(text, text))
+        except ValueError:
+            pass
+        if "string" in self.types:
+            return value if isinstance(value, (list, dict)) and any(_is_a(value, kind) for kind in self.types) else text
+        if "array" in self.types and not isinstance(value, list):
+            return [text if self.items.get("type", "string") == "string" else value]
+        number: Any = value
+        return int(number) if self.types == ["integer"] and _is_a(value, "integer") else value
 
 
-_TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+_JSON_TYPES: dict[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 
-def _resolved(schema: Any, components: Mapping[str, Any], depth: int = 8) -> Dict[str, Any]:
-    """A schema with its `$ref` and `allOf` merged into it; what stands beside them wins, but for the reference's title."""
-    if not isinstance(schema, dict):
-        return {}
-    merged: Dict[str, Any] = {}
-    for part in schema.get("allOf") or ():
-        if depth:
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of a JSON Schema type; 1.0 is an integer, true is none; an unknown type is any."""
+    known = _JSON_TYPES.get(type(value))
+    if known == "number" and kind in ("integer", "number"):
+        return math.isfinite(value) and (kind == "number" or value == int(value))
+    return known == kind or known == "integer" and kind == "number" or kind not in _JSON_TYPES.values()
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known[:20])}{' ...' if known[20:] else ''}"
+
+
+def _resolved(schema: Any, components: Mapping[str, Any], depth: int = 8) -> dict[str, Any]:
+    """A schema with its `$ref` and `allOf` merged into it; what stands beside them wins."""
+    merged: dict[str, Any] = {}
+    if isinstance(schema, dict) and depth:
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        for part in [components.get(name), *(schema.get("allOf") or ())]:
             merged.update(_resolved(part, components, depth - 1))
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    if name and depth:
-        merged.update(_resolved(components.get(name), components, depth - 1))
-    merged.update((key, value) for key, value in schema.items() if key not in ("allOf", "$ref"))
+        merged.update((key, value) for key, value in schema.items() if key not in ("allOf", "$ref"))
     return merged
 
 
-def _part(openapi: Any, name: str) -> Dict[str, Any]:
+def _part(openapi: Any, name: str) -> dict[str, Any]:
     """components.schemas[name] of a model's schema; {} where there is none."""
     components = ((openapi or {}).get("components") or {}).get("schemas") or {}
     return _resolved(components.get(name), components)
 
 
-def _fields(openapi: Any) -> Dict[str, _Field]:
+def _inputs_of(openapi: Any) -> dict[str, _Field]:
     """A model's inputs by name, in their order; {} where there is no schema."""
-    components = ((openapi or {}).get("components") or {}).get("schemas") or {}
-    schema = _part(openapi, "Input")
-    required = schema.get("required") or ()
-    fields = [_Field(name, p, components, name in required) for name, p in (schema.get("properties") or {}).items()]
-    return {f.name: f for f in sorted(fields, key=lambda f: (f.order is None, f.order or 0))}
+    components, schema = ((openapi or {}).get("components") or {}).get("schemas") or {}, _part(openapi, "Input")
+    fields = [_Field(name, part, components, name in (schema.get("required") or ()))
+              for name, part in (schema.get("properties") or {}).items()]
+    return {field.name: field for field in sorted(fields, key=lambda field: (field.order is None, field.order or 0))}
 
 
-def _misnamed(input: Mapping[str, Any], fields: Mapping[str, _Field]) -> List[str]:
-    """What is wrong with the names in an input, each with the nearest right one; nothing where there is no schema."""
+def _faults(input: Mapping[str, Any], fields: Mapping[str, _Field], unchecked: Iterable[str] = ()) -> list[str]:
+    """All that is wrong with an input; nothing where there is no schema. The values of `unchecked` are not looked at."""
     if not fields:
         return []
-    import difflib
-    wrong = []
-    for name in input:
-        if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1, 0.5)
-            wrong.append(f"there is no input {name!r}" + (f": did you mean {near[0]!r}?" if near else
-                                                          f"; there are {', '.join(fields)}"))
-    return wrong
+    found = [f"there is no input {name!r}" + _nearest(name, list(fields)) for name in input if name not in fields]
+    found += [f"{name} {fault}" for name, value in input.items() if name in fields and name not in unchecked
+              for fault in [fields[name].fault(value)] if fault]
+    return found + [f"{name} is required" for name, field in fields.items() if field.required and name not in input]
 
 
-def _description(client: Client, ref: Any) -> Tuple[str, Any, str]:
-    """A model's description, its schema (None where it cannot be had), and an example's place on the web."""
-    target, call = _target(ref), _Call(client)
+def _description(client: Client, ref: Any) -> tuple[str, Any]:
+    """A model's description, and its schema, None where there is none to be had."""
+    target = _target(ref)
+    model: Any = Resource()
     if target.cog:
-        return "", _cog_schema(client, target.cog, call), target.cog
+        return "", _cog_schema(client, target.cog, _Call(client))
     if isinstance(ref, Version):
-        return "", ref.openapi_schema, ""
+        return "", ref.openapi_schema
     if target.path.startswith("/deployments"):
-        release = client.deployments.get(*target.path.split("/")[2:4]).current_release or Resource()
-        target = _target(f"{release.get('model')}:{release.get('version')}")
-    if not target.model:
-        return "", None, ""
-    model = client.models.get(*target.model)
-    version = model.latest_version
-    if target.version and (version is None or version.get("id") != target.version):
-        version = client.models.versions.get(*target.model, target.version)
-    return model.description or "", version and version.openapi_schema, model.url or ""
+        release = client.deployments.get(*target.path.split("/")[2:4]).current_release
+        target = _target(f"{release.model}:{release.version}")
+    if target.model:
+        model = client.models.get(*target.model)
+        if target.version and (model.latest_version or {}).get("id") != target.version:
+            model["latest_version"] = client.models.versions.get(*target.model, target.version)
+    return str(model.get("description") or ""), (model.get("latest_version") or {}).get("openapi_schema")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Streams
@@ -2237,37 +2102,33 @@ class ServerSentEvent(namedtuple("ServerSentEvent", "event data id retry", defau
     """One event of a stream: `event` is output, logs, error, done or a word of tomorrow; str() is an output's text."""
 
     __slots__ = ()
-
-    class EventType:
-        """The events known today."""
-
-        OUTPUT, LOGS, ERROR, DONE = "output", "logs", "error", "done"
+    EventType = type("EventType", (), {name.upper(): name for name in ("output", "logs", "error", "done")})
 
     def __str__(self) -> str:
         return str(self.data) if self.event == "output" else ""
 
 
-def _event(event: str, data: str, id: str, client: Optional[Client]) -> ServerSentEvent:
+def _event(event: str, data: str, id: str, client: Client | None) -> ServerSentEvent:
     """An event whose data is a FileOutput where it is a file and the caller wants that (client is given)."""
     return ServerSentEvent(event, FileOutput(data, client) if client is not None and _is_file(data) else data, id)
 
 
 def _decode(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     """Decode server-sent events from bytes split anywhere (WHATWG HTML, section 9.2.6, "Interpreting an event stream")."""
-    rest, after_cr, first = b"", False, True
-    event, data, last_id, retry = "", [], "", None  # type: Tuple[str, List[bytes], str, Optional[int]]
+    rest: list[bytes] = []
+    data: list[bytes] = []
+    retry: int | None = None
+    event, last_id, after_cr, first = "", "", False, True
     for chunk in chunks:
         if after_cr and chunk[:1] == b"\n":  # the second half of a CRLF whose first half ended a line already
             chunk, after_cr = chunk[1:], False
         after_cr = chunk.endswith(b"\r") or after_cr and not chunk
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
-        if not end:
-            rest += chunk
-            continue
-        lines, rest = (rest + chunk[:end]).splitlines(), chunk[end:]  # bytes know no other line ends than these three
-        if first:
+        rest.append(chunk[:end] if end else chunk)
+        lines, rest = (b"".join(rest).splitlines(), [chunk[end:]]) if end else ([], rest)
+        if lines and first:
             lines[0], first = lines[0][3:] if lines[0].startswith(b"\xef\xbb\xbf") else lines[0], False
-        for line in lines:
+        for line in lines:  # bytes know no other line ends than the three
             field, _, value = line.partition(b":")
             value = value[1:] if value[:1] == b" " else value
             if field == b"data":
@@ -2280,57 +2141,59 @@ def _decode(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
                 event = value.decode("utf-8", "replace")
             elif field == b"id" and b"\0" not in value:
                 last_id = value.decode("utf-8", "replace")
-            elif field == b"retry" and value.isdigit():
+            elif field == b"retry" and re.fullmatch(b"[0-9]{1,9}", value):
                 retry = int(value)
 
 
 def _streamed(prediction: Prediction, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
     """The events of a prediction's stream. A drop is resumed after the last event, at the pace of polls."""
-    client = prediction._client
-    known, seen, last_id = [], set(), ""  # type: Tuple[List[str], Set[str], str]
+    client, known, last_id = prediction._client, 0, ""
+    seen: set[str] = set()
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
     polls = prediction._polls(call)
     while True:
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
-        if last_id:
-            headers["Last-Event-ID"] = last_id
         try:
-            response = client._transport.request("GET", prediction["urls"]["stream"], _opened, headers=headers, call=call)
+            response = client._transport.request("GET", prediction._url("stream"), "open", headers=headers, call=call)
+            again = set(seen)  # a server that starts from the beginning again is not believed twice
             with response:
-                again = set(seen)  # a server that starts from the beginning again is not believed twice
                 for event in _decode(response.blocks(_BLOCK)) if response.is_event_stream() else ():
                     if event.id and event.id in again:
                         continue
                     if event.id:
-                        last_id = event.id
-                        seen.add(last_id)
-                    if event.event == "output":
-                        known.append(event.data)
-                    _take_end(event, prediction)
+                        seen.add(event.id)
+                        headers["Last-Event-ID"] = last_id = event.id
+                    known += len(str(event))
+                    _take_event(event, prediction)
+                    call.watch(prediction)
                     yield _event(event.event, event.data, event.id, client if use_file_output else None)
                     if event.event == "done":
                         return
-        except (APIError, OSError, http.client.HTTPException, ValueError) as error:
+        except APIError:  # the stream is gone
+            known, last_id = known or -1, ""
+        except (OSError, http.client.HTTPException, ValueError) as error:
             call.check()
             if call.over():
                 raise call.expired() from None
             _log("stream of %s dropped: %s", prediction.get("id"), type(error).__name__)
-        if next(polls, call) is call or known and not last_id:  # over, or there is no place to resume at: by its output
-            yield from prediction._polled(call, use_file_output, "".join(known))
+        if known and not last_id or next(polls, call) is call:  # no place to resume at, or over: go on by its output
+            yield from prediction._polled(call, use_file_output, max(0, known))
             return
 
 
-def _take_end(event: ServerSentEvent, prediction: Prediction) -> None:
-    """Note the end that an event tells of; ModelError where it was no success."""
-    reason = None
-    if event.event == "done" and event.data.lstrip().startswith("{"):
+def _take_event(event: ServerSentEvent, prediction: Prediction) -> None:
+    """Note what an event tells of the run: its logs, its end; ModelError where that is no success."""
+    told: Any = {}
+    if event.event in ("done", "error") and event.data.lstrip().startswith("{"):
         try:
-            reason = json.loads(event.data).get("reason")
+            told = json.loads(event.data)
         except ValueError:  # only its being there is certain
             pass
-    if event.event == "error" or reason in ("error", "canceled"):
-        prediction["status"] = "canceled" if reason == "canceled" else "failed"
-        raise ModelError(prediction, event.data if event.event == "error" else None)
-    if event.event == "done" and prediction._running:
+    if event.event == "logs":
+        prediction["logs"] = (prediction.get("logs") or "") + event.data
+    elif event.event == "error" or told.get("reason") in ("error", "canceled"):
+        prediction["status"] = "canceled" if told.get("reason") == "canceled" else "failed"
+        raise ModelError(prediction, told.get("detail") or (event.data if event.event == "error" else None))
+    elif event.event == "done" and prediction._running:
         prediction["status"] = "succeeded"
 
 
@@ -2339,123 +2202,108 @@ def _take_end(event: ServerSentEvent, prediction: Prediction) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _cog_address(url: str) -> str:
-    """A container's address without what an HTTP client would add to it."""
-    parts = urllib.parse.urlsplit(url)
-    if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"{_short(url)} is no address of a Cog container, as http://127.0.0.1:5000 is")
-    return re.sub("/predictions$", "", url.rstrip("/"))
-
-
-def _cog_schema(client: Client, address: str, call: _Call) -> Optional[Dict[str, Any]]:
+def _cog_schema(client: Client, address: str, call: _Call) -> Any:
     """The container's schema, or None where it has none or is not up yet."""
+    call.bare = True
     try:
-        return client._transport.request("GET", address + "/openapi.json", _read_object, call=call, retries=0)
-    except PredictionTimeout:
-        raise
-    except ReplicateError:
+        return client._transport.request("GET", address + "/openapi.json", "object", call=call, retries=0)
+    except (APIError, NetworkError):
         return None
 
 
 class _CogJob(_Job):
-    """A run in a container of one's own, over Cog's HTTP API.
+    """A run in a container of one's own, over Cog's HTTP API (https://cog.run/http).
 
     The container forgets a run when it ends, and would run a repeated request again: one is sent again only when it
-    cannot have been acted on. https://cog.run/http
+    cannot have been acted on.
     """
 
-    def __init__(self, client: Client, target: _Target, input: Any, *, file_encoding_strategy: Optional[str] = None,
+    def __init__(self, client: Client, target: _Target, input: Any, *, file_encoding_strategy: str | None = None,
                  **options: Any) -> None:
-        if file_encoding_strategy == "url":
-            raise ValueError("a self-hosted model takes files as data URIs: leave file_encoding_strategy out")
+        _check(file_encoding_strategy != "url", "a self-hosted model takes files as data URIs, not as 'url'")
         super().__init__(client, target, input, file_encoding_strategy="base64", **options)
-        self.id = base64.b32encode(os.urandom(15)).decode("ascii").lower()
+        self.id, self.call.bare = base64.b32encode(os.urandom(15)).decode("ascii").lower(), True
 
-    def start(self) -> None:
+    def start(self) -> Any:
         """Wait for the container to be up, and check the names of the inputs, which it would not."""
         while self.target.fields is None:
             schema = _cog_schema(self.client, self.target.cog, self.call)
             if schema is not None or not self._starting():
-                self.target.fields = _fields(schema)
-                self.target.iterates = _iterates({"openapi_schema": schema})
+                self.target.fields, self.target.iterates = _inputs_of(schema), _iterates({"openapi_schema": schema})
             else:
-                self.call.sleep(self.client.poll_interval)
-        wrong = _misnamed(self.body["input"], self.target.fields)
-        if wrong:
-            raise ValueError("; ".join(wrong))
-
-    def created(self) -> NoReturn:
-        raise ValueError("a self-hosted model keeps no predictions to come back to: call it, or use stream()")
+                self.call.pause(self.poll_interval)
+        wrong = [f for f in _faults(self.body["input"], self.target.fields, self.body["input"]) if f.startswith("there")]
+        _check(not wrong, "; ".join(wrong))
 
     def output(self) -> Any:
         with self:
-            with self._sent("application/json") as response:
-                self._ended(_read_object(response))
+            self._take_answer(self._sent("application/json"))
         return super().output()
 
     def items(self) -> Iterator[Any]:
-        return self._guarded(self._values())
+        return self._guarded(_files(value, self.client) if self.use_file_output else value
+                             for kind, value in self._parts() if kind == "output")
 
     def events(self) -> Iterator[ServerSentEvent]:
-        return self._guarded(self._events())
+        return self._guarded(_event(kind, value if isinstance(value, str) else json.dumps(value), "",
+                                    self.client if self.use_file_output and kind == "output" else None)
+                             for kind, value in self._parts())
 
     def cancel(self, call: _Call) -> None:
-        self._request("POST", f"/predictions/{self.id}/cancel", _read_nothing, call)
+        call.bare = True
+        self._request("POST", f"/predictions/{self.id}/cancel", "nothing", call)
 
     def _request(self, method: str, path: str, read: Any, call: _Call, **options: Any) -> Any:
-        return self.client._transport.request(method, self.target.cog + path, read, call=call, noun="prediction", **options)
+        return self.client._transport.request(method, self.target.cog + path, read, call=call, noun="run", **options)
 
     def _starting(self) -> bool:
         """Whether the container is still setting up. Raises, with its logs, where that has failed."""
         try:
-            health = self.client._transport.request("GET", self.target.cog + "/health-check", _read_object, call=self.call)
-        except APIError:  # an old Cog, or something in front of it: the run will tell
+            health = self.client._transport.request("GET", self.target.cog + "/health-check", "object", call=self.call)
+        except APIError:  # no Cog that is known, or something before it: the run will tell
             return False
-        status, setup = str(health.get("status")).upper(), health.get("setup") or {}
+        status, logs = str(health.get("status")).upper(), (health.get("setup") or {}).get("logs")
         if status in ("SETUP_FAILED", "DEFUNCT"):
-            raise ReplicateError(f"the model at {self.target.cog} cannot run ({status}): {setup.get('logs') or 'no logs'}",
-                                 detail=setup.get("logs"))
+            raise ReplicateError(f"the model at {self.target.cog} cannot run ({status}): {logs or 'no logs'}", detail=logs)
         return status == "STARTING"
 
     def _sent(self, accept: str) -> Any:
         """Send the run, as soon as the container takes it, and return the open answer."""
-        body = json.dumps(self.body, allow_nan=False).encode()
         headers = {"Accept": accept, "Content-Type": "application/json", "Accept-Encoding": "identity"}
-        waited = _Call(self.client)
         while True:
             self.prediction = Prediction({"id": self.id, "status": "starting", "input": self.body["input"]}, self.client)
             try:
-                return self._request("PUT", f"/predictions/{self.id}", _opened, self.call, body=body, headers=headers,
-                                     hold=None)
+                return self._request("PUT", f"/predictions/{self.id}", "open", self.call, headers=headers, hold=None,
+                                     body=json.dumps(self.body).encode())
             except ReplicateError as error:
-                if not error._sent or error.status is not None and error.status < 500 or error.status == 503:
+                if not error._sent or error.status in (409, 503) or 400 <= (error.status or 0) < 500:
                     self.prediction = None  # it runs nothing, so there is nothing to cancel
                 if error.status not in (409, 503):
                     raise
             self._starting()
-            elapsed = waited.clock.now() - waited.started
-            self.call.sleep(max(self.client.poll_interval, min(_POLL_MOST, _POLL_SHARE * elapsed)))
+            self.call.pause(self.poll_interval)
 
-    def _ended(self, answer: Dict[str, Any]) -> None:
+    def _take_answer(self, response: Any) -> None:
+        """Take the one answer of a run, which comes when it is over."""
+        try:
+            answer = _read(response, "object")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._broken(error) from None
+        self._take_end(answer)
+
+    def _broken(self, error: Exception) -> ReplicateError:
+        failure = self.client._transport.explained(error, "PUT", f"{self.target.cog}/predictions/{self.id}", self.call)
+        failure.args = (str(failure) + _may_exist("run"),)
+        return failure
+
+    def _take_end(self, answer: dict[str, Any]) -> None:
         """Take the answer of a run that is over; a 202 is an answer, but no end."""
-        if answer.get("status") in _RUNNING or "status" not in answer:
+        if answer.get("status", "processing") in _RUNNING:
             raise NetworkError(f"{self.target.cog} answered before the end of the run, and cannot be asked for it later; "
-                               "the model may still run", _sent=True)
+                               "the model may still run")
         self.prediction._take(answer)
 
-    def _values(self) -> Iterator[Any]:
-        """The output's items as they are made, from a stream or from the one answer at the end."""
-        client = self.client if self.use_file_output else None
-        for kind, value in self._parts():
-            if kind == "output":
-                yield _files(value, client) if client else value
-
-    def _events(self) -> Iterator[ServerSentEvent]:
-        for kind, value in self._parts():
-            yield _event(kind, value if isinstance(value, str) else json.dumps(value), "",
-                         self.client if self.use_file_output and kind == "output" else None)
-
-    def _parts(self) -> Iterator[Tuple[str, Any]]:
+    def _parts(self) -> Iterator[tuple[str, Any]]:
         """Pairs of an event's name and value: output and logs as they come, then done."""
         try:
             response = self._sent("text/event-stream")
@@ -2464,27 +2312,29 @@ class _CogJob(_Job):
                 raise
             response = self._sent("application/json")
         with response:
-            if not response.is_event_stream():
-                self._ended(_read_object(response))
-                yield from (("output", item) for item in self.prediction._items(self.call))
+            if response.is_event_stream():
+                yield from self._streamed(response)
             else:
-                yield from self._streamed_parts(response)
+                self._take_answer(response)
+                yield from (("output", item) for item in self.prediction._items(self.call))
         yield "done", "{}"
 
-    def _streamed_parts(self, response: Any) -> Iterator[Tuple[str, Any]]:
+    def _streamed(self, response: Any) -> Iterator[tuple[str, Any]]:
         try:
             for event in _decode(response.blocks(_BLOCK)):
-                data = json.loads(event.data)
+                told = json.loads(event.data)
                 if event.event == "output":
-                    yield "output", data.get("chunk")
+                    yield "output", told.get("chunk")
                 elif event.event == "log":
-                    yield "logs", data.get("data")
+                    yield "logs", told.get("data")
                 elif event.event == "completed":
-                    self._ended(data)
-                    return self.prediction._must_have_succeeded()
+                    self._take_end(told)
+                    self.prediction._must_have_succeeded()
+                    return
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-            raise self.client._transport.explained(error, "PUT", self.target.cog + "/predictions", self.call) from None
+            raise self._broken(error) from None
         raise NetworkError(f"the stream of {self.target.cog} was cut short; the model may still run")
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Transport
@@ -2493,7 +2343,7 @@ class _CogJob(_Job):
 #   request() -> _attempt() -> urllib.request's opener: proxies, redirects, then _KeepAlive
 #                                -> a kept connection, or a new one: connect, CONNECT, TLS    nothing sent yet
 #                                -> head and body leave, the answer's head comes              sent: outcome unknown
-#             -> read(response)  the body; a whole one sends its connection back to the pool
+#             -> _read()  the body; a whole one sends its connection back to the pool
 
 
 def _log(text: str, *values: Any) -> None:
@@ -2503,352 +2353,323 @@ def _log(text: str, *values: Any) -> None:
         logger = logging.getLogger("replicate")
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
-        logger.debug(text, *values)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(text, *(value() if callable(value) else value for value in values))
 
 
 class _Throttle:
-    """The rate limit as 429 answers teach it, shared by all threads of a client: whoever creates waits here for his turn.
+    """The rate limit as 429 answers teach it, shared by all threads of a client: whoever creates waits for a turn here.
 
     No lock is held while anybody waits. The gap between creations doubles with each 429 and shrinks with each success.
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.next, self.gap = 0.0, 0.0
+        self.lock, self.next, self.gap = threading.Lock(), 0.0, 0.0
 
     def wait(self, call: _Call) -> None:
         while self.gap:
             with self.lock:
-                now = call.clock.now()
-                if now >= self.next:
+                now, turn = call.clock.now(), self.next
+                if now >= turn:
                     self.next = now + self.gap
                     return
-                turn = self.next
             call.sleep(turn - now)
 
-    def hold_off(self, until: float) -> None:
-        with self.lock:
-            self.gap = min(_GAP_MOST, max(_GAP_LEAST, 2 * self.gap))
-            self.next = max(self.next, until)
-
-    def ease(self) -> None:
-        if self.gap:
+    def learn(self, throttled_until: float | None) -> None:
+        if throttled_until is not None or self.gap:
             with self.lock:
-                self.gap = self.gap * 0.9 if self.gap > _GAP_LEAST / 10 else 0.0
+                self.next = max(self.next, throttled_until or 0.0)
+                gap = 0.9 * self.gap if throttled_until is None else max(_GAP_LEAST, 2 * self.gap)
+                self.gap = min(_GAP_MOST, gap) if gap > _GAP_LEAST / 10 else 0.0
 
 
 class _Request(urllib.request.Request):
     """A request with what the connection needs to know of it."""
 
     call: _Call
-    seconds: Optional[float]  # for one socket operation
-    patience: Optional[float]  # for the whole head of the answer; None: as long as it takes, and its body too
+    seconds: float  # for one socket operation
+    patience: float | None  # for the whole head of the answer; None: as long as it takes, and its body too
     noun: str  # what it creates, "" if it may be repeated
+    stoppable = True  # whether it is cut off when its caller leaves; a creation is heard out, to be cancelled by its id
     sent = False  # whether a first byte may have left
 
 
 class _Transport:
     """Sends requests and reads answers: retries, redirects, proxies, kept connections, and who gets the token."""
 
-    def __init__(self, client: Client, seconds: float, retries: int, headers: Dict[str, str],
-                 proxies: Optional[Mapping[str, str]], ssl_context: Any) -> None:
-        for name, value in headers.items():
-            if not isinstance(name, str) or not isinstance(value, str) or re.search(r"[\r\n\0]", name + value):
-                raise ValueError("headers are text without line ends")
+    def __init__(self, client: Client, seconds: float, retries: int, headers: Mapping[str, str],
+                 proxies: Mapping[str, str] | None, ssl_context: Any) -> None:
+        _check(not any(re.search(r"[\r\n\0]", text) for item in headers.items() for text in item),
+               "headers are text without line ends")
         self.client, self.seconds, self.retries = client, seconds, retries
         self.own_headers = {name: _Secret(value) for name, value in headers.items()}
-        self.proxies, self.ssl_context = proxies, ssl_context
+        self.own_names = {name.lower() for name in headers}
+        self.proxies, self.ssl_context, self.random = proxies, ssl_context, random.random
         self.throttle = _Throttle()
-        self.pool = _Pool()
-        weakref.finalize(client, self.pool.close)  # no socket is left open, neither then nor at exit
-        self.random: Callable[[], float] = random.random
+        self.idle: dict[Any, list[Any]] = {}  # kept connections by where they go, newest last
         self.opener: Any = None
         self.opener_for: Any = None
+        weakref.finalize(client, _close_all, self.idle)
 
-    # 1. one request, as often as it takes
+    # one request, as often as it takes
 
-    def request(self, method: str, url: str, read: Callable[[Any], Any], *, call: _Call, body: Any = None,
-                headers: Optional[Dict[str, Any]] = None, noun: str = "", hold: Optional[float] = 0.0,
-                retries: Optional[int] = None) -> Any:
-        """Send a request until it succeeds or may not be sent again, and return read(response).
+    def request(self, method: str, url: str, read: str, *, call: _Call, body: Any = None,
+                headers: Mapping[str, Any] | None = None, noun: str = "", hold: float | None = 0.0,
+                retries: int | None = None) -> Any:
+        """Send a request until it succeeds or may not be sent again, and return _read(response, read).
 
         hold is the seconds that the server was asked to hold it, None for a run that takes as long as it takes. noun
         says what it creates: then it is repeated only if the server cannot have acted on it (promise 1).
-        Raises APIError, NetworkError, PredictionTimeout.
         """
         for attempt in itertools.count():
-            if noun:
+            if noun not in ("", "cancel"):
                 self.throttle.wait(call)
-            failure = self._attempt(method, url, read, call, body, headers or {}, noun, hold, attempt)
-            if not isinstance(failure, ReplicateError):
-                return failure[0]
-            delay = self.delay_before_retry(failure, noun, attempt, retries)
-            if delay is None:
-                raise failure  # outside of any except block, so that no traceback leads to headers
-            if failure.status == 429:
-                self.throttle.hold_off(call.clock.now() + delay)
-            call.sleep(delay)
+            outcome = self._attempt(method, url, read, call, body, headers or {}, noun, hold, attempt)
+            if not isinstance(outcome, ReplicateError):
+                return outcome[0]
+            self.wait_for_retry(outcome, noun, attempt, call, retries)
 
-    def _attempt(self, method: str, url: str, read: Callable[[Any], Any], call: _Call, body: Any, headers: Dict[str, Any],
-                 noun: str, hold: Optional[float], attempt: int) -> Any:
-        """One attempt: (what read() made of the answer,), or the failure."""
-        started = time.monotonic()
-        request: Optional[_Request] = None
-        status: Any = "failed"
+    def _attempt(self, method: str, url: str, read: str, call: _Call, body: Any, headers: Mapping[str, Any],
+                 noun: str, hold: float | None, attempt: int) -> Any:
+        """One attempt: (what was read,), or the failure."""
+        started, status = time.monotonic(), "failed"
+        request: _Request | None = None
         try:
             call.check()
-            request = self._prepared(method, url, body, headers)
+            request = self._prepared(method, url, body, headers, call.bare)
             request.call, request.noun, request.seconds = call, noun, self.seconds
+            request.stoppable = not noun or hold is None
             request.patience = None if hold is None else self.seconds + hold
             response = self._opener().open(request)
-            status = response.status
-            if 200 <= status < 300:
-                result = (read(response),)
-                if noun:
-                    self.throttle.ease()
-                return result
-            return self._refusal(response, method, url, noun)
+            status = str(response.status)
+            if not 200 <= response.status < 300:
+                return self._refusal(response, method, url, noun)
+            result = (_read(response, read),)
+            if noun not in ("", "cancel"):
+                self.throttle.learn(None)
+            return result
         except (OSError, http.client.HTTPException, ValueError) as error:
             return self.explained(error, method, url, call, noun, request)
         finally:
-            _log("%s %s %s %d ms, attempt %d", method, urllib.parse.urlsplit(url).path[:200] or "/", status,
+            _log("%s %s %s %d ms, attempt %d", method, lambda: _split(url).path[:200] or "/", status,
                  (time.monotonic() - started) * 1000, attempt + 1)
 
-    def delay_before_retry(self, failure: ReplicateError, noun: str, attempt: int, retries: Optional[int] = None,
-                           ) -> Optional[float]:
-        """Seconds until a request may be sent again, or None where it may not: the one rule for all of them."""
-        if attempt >= (self.retries if retries is None else retries) or failure._final:
-            return None
-        if isinstance(failure, PredictionTimeout) or not isinstance(failure, (APIError, NetworkError)):
-            return None
-        safe = not noun and (failure.status is None or failure.status >= 500)
-        if not (safe or failure.status == 429 or not failure._sent):
-            return None
-        if failure.retry_after is not None:  # the server's word beats a guess
-            return min(_WAIT_MOST, failure.retry_after)
-        return self.random() * min(_WAIT_MOST, _BACKOFF * 2 ** attempt)
+    def wait_for_retry(self, failure: ReplicateError, noun: str, attempt: int, call: _Call, retries: int | None = None) -> None:
+        """Sleep until a request may be sent again, or raise the failure where it may not: the one rule for all of them."""
+        known = isinstance(failure, (APIError, NetworkError)) and not failure._final
+        safe = not noun and (failure.status is None or failure.status >= 500) or failure.status == 429 or not failure._sent
+        if not (known and safe and attempt < (self.retries if retries is None else retries)):
+            raise failure  # outside of any except block, so that no traceback leads to headers
+        delay = failure.retry_after  # the server's word beats a guess
+        delay = min(_WAIT_MOST, self.random() * _BACKOFF * 2 ** attempt if delay is None else delay)
+        if failure.status == 429:
+            self.throttle.learn(call.clock.now() + delay)
+        call.sleep(delay)
 
-    # 2. who gets the token
+    # who gets the token
 
-    def _prepared(self, method: str, url: str, body: Any, headers: Dict[str, Any]) -> _Request:
+    def _prepared(self, method: str, url: str, body: Any, headers: Mapping[str, Any], bare: bool) -> _Request:
         """The request for a URL: the only place where the token and the caller's own headers are added (promise 5)."""
-        if not re.match("https?://", url, re.IGNORECASE):
-            raise ReplicateError(f"will not open {_shown(url)}: http and https only")
-        whole = {"User-Agent": f"replicate-onefile/{__version__}", "Accept": "application/json", **headers}
-        own, trusted = self._trusted(url)
-        if own:
+        if not url[:8].lower().startswith(("http://", "https://")):
+            raise ReplicateError(f"will not open {_short(self.redacted(url))}: http and https only")
+        whole, base = {"User-agent": _AGENT, **headers}, self.client.base_url
+        called = url.startswith(base + "/")
+        here, api = (None, None) if called else (_origin(url), _origin(base))
+        if here == api and not bare:
             whole.update(self.own_headers)
-        if trusted and not any(name.lower() == "authorization" for name in whole):
-            token = self.client._token()
+        if not bare and (here == api or here[0] == api[0] == "https" and _OURS.search(here[1]) and _OURS.search(api[1])):  # type: ignore[index]
+            token = "" if "authorization" in self.own_names else self.client._token()
             if token:
                 whole["Authorization"] = _Secret("Bearer " + token)
-            elif url.startswith(self.client.base_url + "/"):
-                raise ReplicateError(f"no API token: set REPLICATE_API_TOKEN, or give Client(api_token=); get one at {_TOKENS_PAGE}")
-        return _Request(_quoted(url), body, whole, method=method)
-
-    def _trusted(self, url: str) -> Tuple[bool, bool]:
-        """Whether a URL is on the API's own origin, and whether it may have the token: that, or replicate.com's hosts."""
-        base = self.client.base_url
-        if url.startswith(base + "/"):
-            return True, True
-        parts, api = _origin(url), _origin(base)
-        if parts == api:
-            return True, True
-        ours = [host == "replicate.com" or host.endswith(".replicate.com") for _, host, _ in (parts, api)]
-        return False, all(ours) and parts[0] == api[0] == "https"
+            elif called and "authorization" not in self.own_names:
+                raise ReplicateError("no API token: set REPLICATE_API_TOKEN, or give Client(api_token=); get one at "
+                                     + _TOKENS_PAGE)
+        url = url if _PLAIN_URL.fullmatch(url) else urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+        request = _Request(url, body, method=method)
+        request.headers = {name.capitalize(): value for name, value in whole.items()}  # as urllib.request looks for them
+        return request
 
     def redacted(self, text: str) -> str:
         """Text from outside without the token and the caller's own headers."""
         try:
-            token: str = self.client._token()
-        except ReplicateError:
+            token = self.client._token()
+        except ReplicateError:  # a malformed one is told elsewhere
             token = ""
         for secret in [token, *self.own_headers.values()]:
-            if len(secret) > 3:
-                text = text.replace(secret, "***")
+            text = text.replace(secret, "***") if len(secret) > 3 else text
         return text
 
-    # 3. what went wrong
+    # what went wrong
 
     def _refusal(self, response: Any, method: str, url: str, noun: str) -> APIError:
         """The error that an answer tells of: problem details (RFC 9457), Cog's forms, or any text."""
         with response:
             try:
-                body = self.redacted(_unpacked(response, response.read(_ERROR_MOST)).decode("utf-8", "replace"))
+                body = _unpacked(response, response.read(_ERROR_MOST + 1024)).decode("utf-8", "replace")
+                body = self.redacted(body)[:_ERROR_MOST]
             except (OSError, http.client.HTTPException, ValueError):
                 body = ""
-        facts = _problem(body, response.headers.get("Content-Type") or "")
-        for name, value in list(response.headers.items()):
-            if self.redacted(value) != value:
-                response.headers.replace_header(name, self.redacted(value))
-        status, path = response.status, urllib.parse.urlsplit(url).path
-        title = facts.get("title") or self.redacted(response.reason or "") or "error"
-        detail = facts.get("detail")
-        said = title if not detail or detail == title else f"{title}: {detail}"
+        told = [(name, self.redacted(value)) for name, value in response.headers.items()]
+        for name, _ in told:
+            del response.headers[name]
+        for name, value in told:
+            response.headers[name] = value
+        status, path, facts = response.status, _split(url).path, _problem(body)
+        facts.setdefault("title", self.redacted(response.reason or "error"))
+        said = ": ".join(dict.fromkeys(facts[name] for name in ("title", "detail") if facts.get(name)))
         asked = response.headers.get("X-Request-Id") or response.headers.get("Replicate-Request-Id")
         text = f"{method} {path}: {status} {said}" + (f" (request id {asked})" if asked else "")
-        if status == 401:
-            text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}"
+        text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}" if status == 401 else ""
         unknown = noun and (status >= 500 or status < 400 or status == 408)
-        return APIError(text + (_may_exist(noun) if unknown else ""), status=status, title=title, detail=detail,
-                        type=facts.get("type"), instance=facts.get("instance"), method=method, path=path,
-                        headers=response.headers, request_id=asked, body=body,
-                        retry_after=_retry_after(response.headers, f"{detail or ''} {body}", status, time.time()))
+        after = _retry_after(response.headers, body, status, time.time())
+        return APIError(text + (_may_exist(noun) if unknown else ""), **facts, status=status, method=method, path=path,
+                        headers=response.headers, request_id=asked, body=body, retry_after=after)
 
     def explained(self, error: BaseException, method: str, url: str, call: _Call, noun: str = "",
-                  request: Optional[_Request] = None) -> ReplicateError:
+                  request: _Request | None = None) -> ReplicateError:
         """A failure of the network as one line for people: what failed, why, what to do."""
         call.check()
-        sent = request is not None and request.sent
-        unknown = _may_exist(noun) if noun and sent else ""
-        facts: Dict[str, Any] = {"method": method, "path": urllib.parse.urlsplit(url).path, "_sent": sent}
+        where, path = _split(url)[1:3]
+        facts: dict[str, Any] = {"method": method, "path": path, "_sent": request is None or request.sent}
+        unknown = _may_exist(noun) if noun and facts["_sent"] else ""
         if call.over():
             timeout = call.expired(unknown)
             timeout.__dict__.update(facts)
             return timeout
+        why = self.redacted(str(error)) or type(error).__name__
         if isinstance(error, urllib.error.HTTPError):  # a redirect that urllib will not follow
             error.close()
             facts["_final"] = True
-        why, where = self.redacted(str(error)) or type(error).__name__, urllib.parse.urlsplit(url).netloc
-        proxy = request.host if request is not None and request.host != where else ""
-        if isinstance(error, socket.timeout):
-            why = f"no answer within {request.patience or 0:g} s" if request and sent else f"no connection within {self.seconds:g} s"
+        elif isinstance(error, socket.timeout):
+            why = "no answer in time" if facts["_sent"] else "no connection in time"
         elif ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
+            facts["_final"] = True
             why = (f"the certificate of {where} is not trusted ({error.verify_message}); name your CA's file in "
                    "SSL_CERT_FILE, or give Client(ssl_context=)")
-            facts["_final"] = True
         elif isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
             why = "the connection was closed before the answer was complete"
         elif "Tunnel connection failed" in why:
-            facts["_final"] = re.search(r"failed: 4\d\d", why) is not None
-        via = f" (proxy {proxy})" if proxy else ""
-        return NetworkError(f"{method} {facts['path'] or '/'} at {where}{via}: {why}{unknown}", **facts)
+            facts["_final"] = bool(re.search(r"failed: 4\d\d", why))
+        via = f" through the proxy {request.host}" if request is not None and request.host != where else ""
+        return NetworkError(f"{method} {path or '/'} at {where}{via}: {why}{unknown}", **facts)
 
-    # 4. what urllib.request does for us
+    # what urllib.request does for us
 
     def _opener(self) -> Any:
         """An opener for http and https alone, made anew when the proxy variables change."""
-        variables = None if self.proxies is not None else tuple(os.environ.get(name) for name in _PROXY_VARIABLES)
+        variables = None if self.proxies is not None else [os.environ.get(name) for name in _PROXY_VARIABLES]
         if self.opener is None or variables != self.opener_for:
-            opener = urllib.request.OpenerDirector()
-            proxies = None if self.proxies is None else dict(self.proxies)
+            opener, proxies = urllib.request.OpenerDirector(), None if self.proxies is None else dict(self.proxies)
             for handler in (urllib.request.ProxyHandler(proxies), _KeepAlive(self), _Redirects(self),
                             urllib.request.HTTPErrorProcessor()):
                 opener.add_handler(handler)
             self.opener, self.opener_for = opener, variables
         return self.opener
 
-    def context(self) -> Any:
-        """The TLS context, made once."""
-        if self.ssl_context is None:
-            self.ssl_context = ssl.create_default_context()
-            self.ssl_context.set_alpn_protocols(["http/1.1"])
-        return self.ssl_context
+    def connection(self, request: Any) -> Any:
+        """A kept connection that is certain to be of use, else a new one.
 
-
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUEST_METHOD")
-
-
-def _may_exist(noun: str) -> str:
-    look = " (replicate.predictions.list())" if noun == "prediction" else ""
-    made = "made" if noun == "change" else "created"
-    return "" if noun == "cancel" else f"; the {noun} may have been {made}: look before you send it again{look}"
-
-
-def _origin(url: str) -> Tuple[str, str, Optional[int]]:
-    """Scheme, host and port (RFC 6454). An address that readers could understand differently has no origin of ours."""
-    parts = urllib.parse.urlsplit(url)
-    if "@" in parts.netloc or "\\" in parts.netloc:
-        return "", "", None
-    try:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        port = None
-    return parts.scheme, parts.hostname or "", port
-
-
-def _quoted(url: str) -> str:
-    """A URL as it goes over the wire: ASCII without spaces (RFC 3986), the host in IDNA."""
-    if re.fullmatch(r"[!#-;=?-\[\]_a-z~]*", url):
-        return url
-    scheme, host, *rest = urllib.parse.urlsplit(url)
-    path, query, _ = (urllib.parse.quote(part, safe="%/:=&?~+!$,;'@()*[]") for part in rest)
-    return urllib.parse.urlunsplit((scheme, host.encode("idna").decode("ascii"), path, query, ""))
-
-
-def _shown(url: str) -> str:
-    return url if len(url) <= 100 else url[:97] + "..."
-
-
-def _retry_after(headers: Any, text: str, status: int, now: float) -> Optional[float]:
-    """Seconds that the server asks us to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3),
-    ratelimit-reset, or the words "resets in ~30s"; the latter two of a 429 only. None where it says nothing."""
-    after = (headers.get("Retry-After") or "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", after):
-        return float(after)
-    if after:
-        import email.utils
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(after).timestamp() - now)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    if status == 429:
-        found = re.match(r"\s*(\d+(?:\.\d+)?)\s*$", headers.get("ratelimit-reset") or "") \
-            or re.search(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s", text)
-        return float(found.group(1)) if found else None
-    return None
-
-
-def _problem(body: str, content_type: str) -> Dict[str, Any]:
-    """title, detail, type and instance from an error's body; of HTML or text, what a person can read of it."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body) if "<" in body else body
-        return {"detail": " ".join(text.split())[:300] or None}
-    if not isinstance(data, dict):
-        return {"detail": body[:300]}
-    detail = data.get("detail", data.get("error"))
-    if isinstance(detail, list):  # Cog: {"detail": [{"loc": ["body", "input", "times"], "msg": "..."}]}
-        detail = "; ".join(".".join(str(p) for p in part.get("loc", ())[1:]) + ": " + str(part.get("msg"))
-                           if isinstance(part, dict) else str(part) for part in detail)
-    found = {"title": data.get("title"), "detail": detail, "type": data.get("type"), "instance": data.get("instance")}
-    return {key: str(value) for key, value in found.items() if value is not None}
-
-
-class _Pool:
-    """Connections that have answered and are kept, by host, the newest last."""
-
-    def __init__(self) -> None:
-        self.idle: Dict[Any, List[Any]] = {}
-
-    def take(self, key: Any, fresh: bool) -> Any:
-        """A kept connection that is certain to be of use: none of another process, of long ago, or with anything to read."""
+        None of another process, of long ago, or with anything to read; a creating request takes only one just used.
+        """
+        key, fresh = (request.type, request.host, request._tunnel_host), bool(request.noun) or not self.retries
         idle = self.idle.get(key)
         while idle:
             try:
                 connection = idle.pop()
             except IndexError:  # another thread was faster
-                return None
+                break
             age = time.time() - connection.kept_at
-            if connection.process == os.getpid() and 0 <= age < (_FRESH if fresh else _KEPT_FOR) \
-                    and not _readable(connection.sock):
+            if connection.process == os.getpid() and 0 <= age < (_FRESH if fresh else _KEPT_FOR) and not _readable(connection.sock):
                 return connection
             connection.close()
-        return None
+        if request.type == "https" and ssl is None:
+            raise ReplicateError("this Python was built without ssl: https cannot be used")
+        if request.type == "https" and self.ssl_context is None:
+            self.ssl_context = ssl.create_default_context()  # pyright: ignore[reportOptionalMemberAccess]
+        connection = _HTTPS(request.host, context=self.ssl_context) if request.type == "https" else _HTTP(request.host)
+        connection.key, connection.process = key, os.getpid()
+        return connection
 
-    def keep(self, connection: Any) -> None:
+    def release(self, connection: Any, good: bool) -> None:
+        """Keep a connection whose answer has been read to its end, or close it."""
+        if connection.call.stop is not None:
+            connection.call.stop.reading.discard(connection)
         idle = self.idle.setdefault(connection.key, [])
-        if len(idle) >= _KEPT_MOST:
+        if good and connection.sock is not None and len(idle) < _KEPT_MOST:
+            connection.call, connection.kept_at = None, time.time()
+            idle.append(connection)
+        else:
             connection.close()
-            return
-        connection.kept_at, connection.process = time.time(), os.getpid()
-        idle.append(connection)
 
-    def close(self) -> None:
-        for idle in self.idle.values():
-            while idle:
-                idle.pop().close()
+
+_AGENT = f"replicate-onefile/{__version__}"
+_OURS, _PLAIN_URL = re.compile(r"(^|\.)replicate\.com$"), re.compile(r"[!#-;=?-\[\]_a-z~]*")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # urllib reads no_proxy at each request
+
+
+def _close_all(idle: dict[Any, list[Any]]) -> None:
+    for connections in idle.values():
+        while connections:
+            connections.pop().close()
+
+
+def _may_exist(noun: str) -> str:
+    look = " (replicate.predictions.list())" if noun == "prediction" else ""
+    made = {"change": "made", "run": "started"}.get(noun, "created")
+    return "" if noun == "cancel" else f"; the {noun} may have been {made}: look before you send it again{look}"
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    """urlsplit, but an address that it does not understand has no parts."""
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError:
+        return urllib.parse.SplitResult("", "", "", "", "")
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port (RFC 6454). An address that readers could understand differently has no origin of ours."""
+    parts = _split(url)
+    if re.search(r"[@\\]", parts.netloc) or not re.search(r"(^|[^:\d]|\]):?\d*$|^[^:]*:\d+$", parts.netloc):
+        return "", "", None
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _retry_after(headers: Any, text: str, status: int, now: float) -> float | None:
+    """Seconds that the server asks us to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3); of a 429
+    also ratelimit-reset, or the words "resets in ~30s". None where it says nothing."""
+    after = (headers.get("Retry-After") or "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", after):
+        return float(after)
+    try:
+        import calendar
+        import email.utils
+        date: Any = email.utils.parsedate_tz(after)
+        return max(0.0, calendar.timegm(date[:6]) - (date[9] or 0) - now)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", headers.get("ratelimit-reset") or "") \
+            or re.search(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s", text)
+        return float(found[1]) if found and status == 429 else None
+
+
+def _dotted(steps: Sequence[Any]) -> str:
+    return ".".join(str(step) for step in steps) + ": " if steps else ""
+
+
+def _problem(body: str) -> dict[str, str]:
+    """title, detail, type and instance from an error's body; of HTML or text, what a person can read of it."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body).split())[:300]
+    data = data if isinstance(data, dict) else {"detail": data or None}
+    detail = data.get("detail", data.get("error"))
+    if isinstance(detail, list):  # Cog: {"detail": [{"loc": ["body", "input", "times"], "msg": "..."}]}
+        parts = [part if isinstance(part, dict) else {"msg": part} for part in detail]
+        places = [part["loc"][1:] if isinstance(part.get("loc"), list) else [] for part in parts]
+        detail = "; ".join(f"{_dotted(place)}{part.get('msg')}" for place, part in zip(places, parts))
+    found = {"title": data.get("title"), "detail": detail, "type": data.get("type"), "instance": data.get("instance")}
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def _readable(sock: Any) -> bool:
@@ -2866,8 +2687,10 @@ def _readable(sock: Any) -> bool:
 class _Limited(io.RawIOBase):
     """A socket to read from, each read bounded by what is left of the call (promise 8)."""
 
+    muted = False
+
     def __init__(self, connection: Any, sock: Any) -> None:
-        self.connection, self.sock, self.raw, self.muted = connection, sock, sock.makefile("rb", buffering=0), False
+        self.connection, self.sock, self.bare = connection, sock, sock.makefile("rb", buffering=0)
 
     def makefile(self, *mode: Any) -> _Reader:
         return _Reader(self, 1 << 16)
@@ -2875,14 +2698,15 @@ class _Limited(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> Optional[int]:
+    def readinto(self, buffer: Any) -> int | None:
         if self.muted:
             return None
         self.sock.settimeout(self.connection.limit())
-        return self.raw.readinto(buffer)
+        count: int | None = self.bare.readinto(buffer)
+        return count
 
     def close(self) -> None:
-        self.raw.close()
+        self.bare.close()
         super().close()
 
 
@@ -2898,13 +2722,27 @@ class _Reader(io.BufferedReader):
         super().close()
 
 
+def _read_headers(file: Any, _class: Any = None) -> http.client.HTTPMessage:
+    """Read header lines up to the empty one (RFC 9112, section 5); a folded line, which is obsolete, is passed over."""
+    message = http.client.HTTPMessage()
+    for _ in range(_HEADERS_MOST):
+        line = file.readline(_LINE_MOST)
+        if line in (b"\r\n", b"\n"):
+            return message
+        if not line.endswith(b"\n"):
+            raise http.client.RemoteDisconnected("the head of the answer was cut short, or is too long")
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon and name.strip() == name:
+            message[name] = value.strip()
+    raise http.client.HTTPException("too many headers")
+
+
 class _Response(http.client.HTTPResponse):
     """An answer that skips interim ones and gives its connection back when it has been read to its end."""
 
-    connection: Any = None  # set once the head is here
+    owner: Any = None  # (transport, connection), once the head is here
 
-    def __init__(self, connection: Any, sock: Any, debuglevel: int = 0, method: Optional[str] = None,
-                 url: Optional[str] = None) -> None:
+    def __init__(self, connection: Any, sock: Any, debuglevel: int = 0, method: str | None = None) -> None:
         super().__init__(_Limited(connection, sock), method=method)  # type: ignore[arg-type]
         self.reader: Any = self.fp
         self.whole = False
@@ -2914,64 +2752,58 @@ class _Response(http.client.HTTPResponse):
             answer = super()._read_status()  # type: ignore[misc]
             if not 100 <= answer[1] < 200 or answer[1] == 101:
                 return answer
-            http.client.parse_headers(self.fp)
+            _read_headers(self.fp)
         raise http.client.HTTPException("too many interim answers")
+
+    # http.client's own, but for what reads the headers: the email package would take longer for them than all the rest
+    _function: Any = type(_read_headers)
+    begin = _function(http.client.HTTPResponse.begin.__code__, dict(vars(http.client), parse_headers=_read_headers))
 
     def is_event_stream(self) -> bool:
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower() == "text/event-stream"
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield the body as it arrives, never waiting for a block to be full; IncompleteRead where it is cut short."""
-        left = None if self.chunked else self.length
-        while left is None or left > 0:
-            if left is None:
-                block = self.read1(size)
-            else:  # HTTPResponse.read1 loses count of the length before Python 3.12
-                block = self.fp.read1(min(size, left))
-                if not block:
-                    raise http.client.IncompleteRead(b"", left)
-                left -= len(block)
+        left = math.inf if self.chunked or self.length is None else self.length
+        while left > 0:  # HTTPResponse.read1 loses count of the length before Python 3.12
+            block = self.read1(size) if left == math.inf else self.fp.read1(min(size, int(left)))
+            if not block and left < math.inf:
+                raise http.client.IncompleteRead(b"", int(left))
             if not block:
                 break
+            left -= len(block)
             yield block
         self.whole = True
 
     def close(self) -> None:
-        connection, self.connection = self.connection, None
+        owner, self.owner = self.owner, None
         whole = self.whole or self.isclosed()
         super().close()
-        if connection is not None:
-            if connection.call.stop is not None:
-                connection.call.stop.reading.discard(connection)
-            if whole and not self.will_close and not self.reader.surplus and connection.sock is not None:
-                connection.call = None
-                connection.pool.keep(connection)
-            else:
-                connection.close()
+        if owner is not None:
+            owner[0].release(owner[1], whole and not self.will_close and not self.reader.surplus)
 
 
 class _Connection:
     """What http.client's two connections lack: limits for each operation, and silence about what they send."""
 
     debuglevel = 0  # http.client would print the token
-
-    def prepare(self, request: _Request, key: Any, pool: _Pool) -> None:
-        self.key, self.pool, self.call, self.seconds = key, pool, request.call, request.seconds
+    call: Any
+    seconds: float | None
+    sock: Any
 
     def response_class(self, sock: Any, **options: Any) -> _Response:
         return _Response(self, sock, **options)
 
-    def limit(self) -> Optional[float]:
+    def limit(self) -> Any:
         return self.call.left(self.seconds)
 
     def connect(self) -> None:
         self.timeout = self.limit()
         super().connect()  # type: ignore[misc]
-        self.sock: Any
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20)):  # seconds: a vanished peer is noticed in minutes
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # a peer that has vanished is noticed in minutes, not hours
             if hasattr(socket, name):
-                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), 30)
 
     def send(self, data: Any) -> None:
         view = memoryview(data)
@@ -2980,13 +2812,8 @@ class _Connection:
             self.sock.sendall(view[start:start + _BLOCK])
 
 
-class _HTTP(_Connection, http.client.HTTPConnection):
-    pass
-
-
-if ssl is not None:
-    class _HTTPS(_Connection, http.client.HTTPSConnection):
-        pass
+_HTTP: Any = type("_HTTP", (_Connection, http.client.HTTPConnection), {})
+_HTTPS: Any = type("_HTTPS", (_Connection, http.client.HTTPSConnection), {}) if ssl is not None else None
 
 
 class _KeepAlive(urllib.request.AbstractHTTPHandler):
@@ -2996,57 +2823,55 @@ class _KeepAlive(urllib.request.AbstractHTTPHandler):
         super().__init__()
         self.transport = transport
 
-    def http_open(self, request: Any) -> _Response:
-        key = (request.type, request.host, request._tunnel_host)
+    def http_open(self, request: Any) -> Any:
         headers = {**request.headers, **request.unredirected_hdrs}
-        proxy_headers = {name: headers.pop(name) for name in ("Proxy-authorization",) if request._tunnel_host and name in headers}
-        connection = self.transport.pool.take(key, fresh=bool(request.noun) or not self.transport.retries)
-        if connection is None:
-            connection = self._new(request)
-            if request._tunnel_host:
+        connection = self.transport.connection(request)
+        connection.call, connection.seconds = request.call, request.seconds
+        if request._tunnel_host:
+            proxy_headers = {"Proxy-Authorization": headers.pop("Proxy-authorization")} if "Proxy-authorization" in headers else {}
+            if connection.sock is None:
                 connection.set_tunnel(request._tunnel_host, headers=proxy_headers)
-        connection.prepare(request, key, self.transport.pool)
         try:
-            return self._exchange(connection, request, headers)
+            response = self._exchange(connection, request, headers)
         except BaseException:
             connection.close()
             raise
+        connection.seconds = None if request.patience is None else request.seconds
+        response.owner, response.msg = (self.transport, connection), response.reason
+        return response
 
     https_open = http_open
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
-    def _new(self, request: Any) -> Any:
-        if request.type == "http":
-            return _HTTP(request.host)
-        if ssl is None:
-            raise ReplicateError("this Python was built without ssl: https cannot be used")
-        return _HTTPS(request.host, context=self.transport.context())
-
-    def _exchange(self, connection: Any, request: Any, headers: Dict[str, Any]) -> _Response:
-        call, stop = request.call, request.call.stop
+    def _exchange(self, connection: Any, request: Any, headers: dict[str, Any]) -> Any:
+        call = request.call
         if connection.sock is None:
+            connection.call = call.narrowed(request.seconds)
             connection.connect()
-        request.sent = True
-        if stop is not None and not request.noun:
-            stop.reading.add(connection)
+            connection.call = call
+        request.sent, request.call.in_flight = True, bool(request.noun)
+        if call.stop is not None and request.stoppable:
+            call.stop.reading.add(connection)
+        elif call.stop is not None:
+            connection.call = call = call.narrowed(None)
+            call.stop = None
+        lines = [f"{request.get_method()} {request.selector or '/'} HTTP/1.1"]
+        lines += [*(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        head, body = "\r\n".join(lines), request.data
+        _check(head.count("\n") == len(lines) - 1 == head.count("\r"), "a header has a line end in it")
         try:
-            connection.request(request.get_method(), request.selector, request.data, headers)
+            if isinstance(body, bytes) or body is None:
+                connection.send(head.encode() + (body or b""))
+            else:
+                for block in itertools.chain([head.encode()], body):
+                    connection.send(block)
         except (BrokenPipeError, ConnectionResetError):  # it may have refused an upload half way, and said why
-            if isinstance(request.data, bytes) or request.data is None:
+            if isinstance(body, bytes) or body is None:
                 raise
         connection.call, connection.seconds = call.narrowed(request.patience), request.patience
-        try:
-            response = connection.getresponse()
-            connection.call = call
-        except KeyboardInterrupt as interrupt:
-            if not request.noun or request.patience is None:
-                raise
-            call.interrupt = interrupt  # raised once it is known what was created, so that it can be cancelled
-            connection.call = _Call(self.transport.client, _GRACE, _Stop())
-            response = connection.getresponse()
-        connection.seconds = request.seconds if request.patience is not None else None
-        response.connection = connection
-        response.msg = response.reason  # as urllib.request wants it
+        response = _Response(connection, connection.sock, method=request.get_method())
+        response.begin()
+        connection.call, request.call.in_flight = call, False
         return response
 
 
@@ -3060,10 +2885,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if req.get_method() != "GET":
             return None
         fp.close()  # its body is of no interest, and may have no end
-        if req.type == "https" and not newurl.lower().startswith("https:"):
-            raise ReplicateError(f"will not follow a redirect from https to {_shown(newurl)}", _final=True)
+        if req.type == "https" and newurl[:6].lower() != "https:":
+            raise ReplicateError(f"will not follow a redirect from https to {_short(self.transport.redacted(newurl))}")
         kept = {name: value for name, value in req.headers.items() if name in ("Accept", "Accept-encoding", "Last-event-id")}
-        request = self.transport._prepared("GET", newurl, None, kept)
+        request = self.transport._prepared("GET", newurl, None, kept, req.call.bare)
         request.call, request.seconds, request.patience, request.noun = req.call, req.seconds, req.patience, ""
         return request
 
@@ -3073,52 +2898,34 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return fp
 
 
-def _opened(response: Any) -> Any:
-    return response
-
-
 def _unpacked(response: Any, body: bytes) -> bytes:
-    if (response.headers.get("Content-Encoding") or "").strip().lower() != "gzip":
+    if (response.headers.get("Content-Encoding") or "").lower() != "gzip":
         return body
+    if zlib is None:
+        raise ReplicateError("this Python was built without zlib: the compressed answer cannot be read", _final=True)
     try:
         return zlib.decompress(body, 31)
     except zlib.error as error:
         raise _Garbage(f"not gzip: {error}") from None
 
 
-def _read_bytes(response: Any) -> bytes:
+def _read(response: Any, how: str) -> Any:
+    """An answer as what `how` says: open, nothing, bytes, text, or JSON: a list, an object, or a run with its id (and status)."""
+    if how == "open":
+        return response
     with response:
-        return _unpacked(response, response.read())
-
-
-def _read_text(response: Any) -> str:
-    return _read_bytes(response).decode("utf-8", "replace")
-
-
-def _read_nothing(response: Any) -> bool:
-    _read_bytes(response)
-    return True
-
-
-def _read_json(response: Any, kind: type) -> Any:
-    body = _read_bytes(response)
+        body = _unpacked(response, response.read())
+    if how in ("nothing", "bytes", "text"):
+        return True if how == "nothing" else body if how == "bytes" else body.decode("utf-8", "replace")
     try:
-        data = json.loads(body)
+        data: Any = json.loads(body)
     except (ValueError, RecursionError):
-        raise _Garbage(f"the answer is not JSON: {_short(body[:60])}") from None
-    if not isinstance(data, kind):
-        raise _Garbage(f"the answer is no JSON {'object' if kind is dict else 'list'}: {_short(body[:60])}")
-    return data
-
-
-_read_object = functools.partial(_read_json, kind=dict)
-_read_list = functools.partial(_read_json, kind=list)
-
-
-def _read_run(response: Any) -> Any:
-    data = _read_object(response)
-    if not isinstance(data.get("id"), str) or not isinstance(data.get("status"), str):
-        raise _Garbage("the answer has no id and status")
+        data = None
+    needed = {"run": ("id", "status"), "made": ("id",)}.get(how, ())
+    fields: Any = data
+    if not isinstance(data, list if how == "list" else dict) or not all(isinstance(fields.get(n), str) for n in needed):
+        raise _Garbage(f"the answer is not the JSON that it should be: {len(body)} bytes of "
+                       f"{response.headers.get('Content-Type')}")
     return data
 
 
@@ -3133,9 +2940,8 @@ class Webhooks(Namespace):
     class Default(Namespace):
         """The webhook of this account."""
 
-        def secret(self) -> WebhookSigningSecret:
-            """Return the secret that signs its deliveries; keep it, it rarely changes. GET /webhooks/default/secret."""
-            return self._client._fetch("GET", "/webhooks/default/secret", WebhookSigningSecret)
+        secret = _operation("GET /webhooks/default/secret", WebhookSigningSecret, "Return the secret that signs deliveries; "
+                            "keep it, it rarely changes.")
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
@@ -3143,7 +2949,7 @@ class Webhooks(Namespace):
 
     @staticmethod
     def validate(request: Any = None, headers: Any = None, body: Any = None, secret: Any = None,
-                 tolerance: Optional[float] = 300) -> bool:
+                 tolerance: float | None = 300) -> bool:
         """Return True for a genuine delivery; else raise WebhookError. No request is made.
 
         headers is a mapping in any case, an ASGI list of pairs or a WSGI environ; body the raw bytes as they came, or
@@ -3152,40 +2958,36 @@ class Webhooks(Namespace):
         Deliveries are repeated, with the same webhook-id. https://www.standardwebhooks.com
         """
         import hmac
-        key = _webhook_key(secret)
+        key = _webhook_key(secret if isinstance(secret, str) else getattr(secret, "key", None) or "")
         if request is not None:
             headers, body = request.headers, getattr(request, "content", None) or getattr(request, "body", b"")
         found = _webhook_headers(headers or {})
         for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
             if not found.get(name):
                 raise WebhookError(f"the header {name} is missing")
-        if not body:
-            raise WebhookError("the body is missing")
         stamp = found["webhook-timestamp"]
-        if not re.fullmatch(r"\d{1,12}", stamp):
-            raise WebhookError("webhook-timestamp is not a number of seconds")
+        if not body or not re.fullmatch(r"\d{1,12}", stamp):
+            raise WebhookError("webhook-timestamp is not a number of seconds" if body else "the body is missing")
         if tolerance is not None and abs(time.time() - int(stamp)) > tolerance:
             raise WebhookError(f"webhook-timestamp is more than {tolerance:g} s away from this machine's time")
         content = f"{found['webhook-id']}.{stamp}.".encode() + (body.encode() if isinstance(body, str) else bytes(body))
         right = base64.b64encode(hmac.new(key, content, "sha256").digest())
-        given = [part[3:] for part in found["webhook-signature"].split() if part.startswith("v1,")]
-        if not any([hmac.compare_digest(right, signature.encode()) for signature in given]):
+        given = [part[3:].encode("utf-8", "replace") for part in found["webhook-signature"].split() if part.startswith("v1,")]
+        if not sum(hmac.compare_digest(right, signature) for signature in given):
             raise WebhookError("no webhook-signature is that of this body under this secret")
         return True
 
 
-def _webhook_key(secret: Any) -> bytes:
-    text = secret if isinstance(secret, str) else getattr(secret, "key", None)
+def _webhook_key(secret: str) -> bytes:
     try:
-        key = base64.b64decode((text or "").strip().partition("whsec_")[2] or (text or "").strip(), validate=True)
+        key = base64.b64decode(re.sub("^whsec_", "", secret.strip()), validate=True)
     except ValueError:
         key = b""
-    if not key:
-        raise ValueError("secret is 'whsec_...', or what webhooks.default.secret() gives")
+    _check(key, "secret is 'whsec_...', or what webhooks.default.secret() gives")
     return key
 
 
-def _webhook_headers(headers: Any) -> Dict[str, str]:
+def _webhook_headers(headers: Any) -> dict[str, str]:
     """Headers of any shape by their lower-case names: mappings, pairs of bytes (ASGI), HTTP_WEBHOOK_ID (WSGI), lists."""
     def text(value: Any) -> str:
         value = " ".join(text(item) for item in value) if isinstance(value, (list, tuple)) else value
@@ -3206,106 +3008,105 @@ _USAGE = """Run machine-learning models on Replicate, or in Cog containers of yo
   replicate run http://127.0.0.1:5000 text=hello
   replicate map MODEL < inputs.jsonl > results.jsonl
   replicate watch ID                         follow a prediction that runs already
-  replicate models search llama              every method of the API, as RESOURCE VERB [ARG ...] [NAME=VALUE ...]
+  replicate models get OWNER/NAME            any method of the API: RESOURCE VERB [ARG ...] [NAME=VALUE ...]
   replicate predictions list --all           as JSON, one a line
 
-run, map and watch take --help. Resources: models, predictions, trainings, deployments, files, collections, hardware,
-account, webhooks, search; RESOURCE --help lists the verbs. The token is read from REPLICATE_API_TOKEN.
-Exit codes: 0 done, 1 the model failed, was canceled or timed out, 2 bad usage or input, 3 API or network, 130 interrupted.
+run, map and watch take --help. RESOURCE --help lists the verbs of models, predictions, trainings, deployments,
+files, collections, hardware, account, webhooks; search QUERY searches. The token is that in REPLICATE_API_TOKEN.
+Exit codes: 0 done; 1 the model failed, was canceled or timed out; 2 bad usage or input; 3 the API or the network
+failed; 130 interrupted.
 """
 
 
+_COMMANDS = ("run", "map", "watch", "models", "predictions", "trainings", "deployments", "files", "collections", "hardware",
+             "account", "webhooks", "search")
+
+
 class _Usage(Exception):
-    """A command line that is wrong: its text goes to standard error, exit code 2."""
+    """A command line that is wrong: its text goes to standard error."""
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1, 2, 3 or 130 (see --help)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_USAGE, end="")
-        return 0 if words else 2
-    if words[0] in ("-V", "--version"):
-        print(f"replicate-onefile {__version__}")
-        return 0
     try:
-        with _Signals():
-            return _command(words)
-    except (ValueError, TypeError, _Usage) as error:
-        return _told(error, 2)
+        if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
+            _write(f"replicate-onefile {__version__}\n" if words and words[0][-1] in "Vn" else _USAGE)
+            return 0 if words else 2
+        with _Interruptible():
+            command = {"run": _run_command, "map": _map_command, "watch": _watch_command}.get(words[0])
+            return command(_options(words[0]).parse_intermixed_args(words[1:])) if command else _resource_command(words)
     except (ModelError, PredictionTimeout) as error:
         return _told(error, 1)
+    except (ValueError, TypeError, _Usage) as error:
+        return _told(error, 2)
     except ReplicateError as error:
         return _told(error, 3)
     except KeyboardInterrupt:
         return _told("interrupted", 130)
+    except SystemExit as error:  # argparse has said why
+        return int(error.code or 0)
     except BrokenPipeError:  # the reader has left, as `head` does
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # standard output cannot be written
+        return _told(error, 3)
 
 
 def _told(message: Any, code: int) -> int:
+    _status("")
     print(f"replicate: {_printable(str(message), sys.stderr)}", file=sys.stderr)
     return code
 
 
-class _Signals:
+class _Interruptible:
     """Makes SIGTERM what Ctrl-C is, while the command line runs in the main thread."""
 
     def __enter__(self) -> None:
         import signal
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:
-            def stop(*_: Any) -> None:
-                raise KeyboardInterrupt
-            self.before = signal.signal(signal.SIGTERM, stop)
+        self.before: Any = threading.current_thread() is threading.main_thread() and (
+            signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
 
     def __exit__(self, *error: Any) -> None:
         import signal
-        if self.main:
-            signal.signal(signal.SIGTERM, self.before)
+        if self.before:
+            signal.signal(*self.before)
 
 
 def _printable(text: str, file: Any) -> str:
     """Text without control characters where it goes to a terminal, which would obey them; a pipe gets it as it is."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text) if file.isatty() else text
+    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text) if file.isatty() else text
 
 
-def _write(text: str, end: str = "") -> None:
-    out = _printable(text, sys.stdout) + end
-    try:
-        sys.stdout.write(out)
-    except UnicodeEncodeError:  # a terminal that knows few characters
-        sys.stdout.write(out.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
+def _write(text: str) -> None:
+    text, encoding = _printable(text, sys.stdout), sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
 
 
-def _status(text: str) -> None:
+def _write_json(value: Any, indent: int | None = 2) -> None:
+    _write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def _status(text: str, shown: list[str] = [""]) -> None:  # noqa: B006  # what is there now
     """A line on a terminal's standard error that the next one replaces; "" clears it."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and text + shown[0]:
         sys.stderr.write("\r\x1b[K" + text)
         sys.stderr.flush()
-
-
-def _command(words: List[str]) -> int:
-    if words[0] in ("run", "map", "watch"):
-        options = _options(words[0]).parse_intermixed_args(words[1:])
-        return {"run": _run_command, "map": _map_command, "watch": _watch_command}[words[0]](options)
-    return _resource_command(words)
+        shown[0] = text
 
 
 def _options(command: str) -> Any:
     """The options of run, map and watch."""
     import argparse
-    examples = {"run": "replicate run replicate/hello-world text=Alice", "watch": "replicate watch gm3qorzdhgbfurvjtvhg6dckhu",
-                "map": """replicate map replicate/hello-world < inputs.jsonl    each line a JSON object such as {"text": "Alice"}"""}
-    parser = argparse.ArgumentParser(prog=f"replicate {command}", usage=examples[command], add_help=command != "run")
+    usage = {"run": "replicate run MODEL [key=value ...] [options]", "watch": "replicate watch ID [options]",
+             "map": "replicate map MODEL [options] < inputs.jsonl > results.jsonl"}
+    example = {"run": "replicate run replicate/hello-world text=Alice", "watch": "replicate watch gm3qorzdhgbfurvjtvhg6dckhu",
+               "map": "echo '{\"text\": \"Alice\"}' | replicate map replicate/hello-world"}
+    parser = argparse.ArgumentParser(usage=usage[command], add_help=command != "run", epilog="Example: " + example[command])
     add = parser.add_argument
-    if command == "watch":
-        add("id", help="the prediction's id")
-    else:
-        add("model", nargs="?" if command == "run" else None, help="owner/name, owner/name:version, a version id, "
-            "deployments/owner/name, or the address of a Cog container")
+    add("model" if command != "watch" else "id", nargs="?" if command == "run" else None,
+        help="owner/name, owner/name:version, a version id, deployments/owner/name, or the address of a Cog container")
     if command == "run":
         add("inputs", nargs="*", metavar="key=value", help="an input; key=@file sends a file, key:=json is JSON")
         add("--help", "-h", action="store_true", help="show the model's inputs")
@@ -3313,459 +3114,330 @@ def _options(command: str) -> Any:
         add("--no-wait", action="store_true", help="print the prediction's id and return")
         add("--web", action="store_true", help="open the prediction's page in a browser")
     if command == "map":
-        add("--concurrency", type=int, default=8, help="runs at a time (8)")
+        add("--concurrency", type=int, default=8, metavar="N", help="runs at a time (8)")
     else:
         add("-o", "--output", metavar="PATH", help="save files: a directory, a name, or - for standard output")
         add("--json", action="store_true", help="print the whole prediction")
         add("--logs", action="store_true", help="show the model's logs on standard error")
-    add("--timeout", type=float, metavar="SECONDS", help="give up after so long, and cancel")
+    add("--timeout", type=float, metavar="SECONDS", help="give up after so long" + (", and cancel" * (command != "watch")))
     if command != "watch":
         add("--cancel-after", metavar="DURATION", help="have the server cancel it, as 5m")
     return parser
 
 
 def _run_command(options: Any) -> int:
-    client = default_client
-    if options.model is None or "=" in options.model.partition("/")[0]:
+    if options.model is None:
         _options("run").print_help()
         return 0 if options.help else 2
-    target = _target(options.model)
     try:
-        description, openapi, page = _description(client, options.model)
+        description, openapi = _description(default_client, options.model)
     except APIError as error:
         if error.status == 401 or options.help:
             raise
-        description, openapi, page = "", None, ""  # then the inputs are not typed, and the creation tells what is wrong
+        description, openapi = "", None  # then values are not typed, and the creation tells what is wrong
     if options.help:
-        _write(_describe(options.model, description, openapi, page) + "\n")
+        _write(_manual(options.model, description, openapi) + "\n")
         return 0
-    input = _typed(options, _fields(openapi))
-    job = _job(client, target, input, wait=False, timeout=options.timeout, cancel_after=options.cancel_after)
-    if options.no_wait:
-        _write(job.created().id + "\n")
-        return 0
-    job.start()
-    if options.web and (job.prediction.get("urls") or {}).get("web"):
+    job = _job(default_client, options.model, _typed(options, _inputs_of(openapi)), wait=False, timeout=options.timeout,
+               cancel_after=options.cancel_after)
+    _check(not (options.no_wait and job.target.cog), "--no-wait is for hosted models: a container keeps no predictions")
+    prediction = job.start()
+    if options.web and prediction and prediction._url("web"):
         import webbrowser
-        webbrowser.open(job.prediction.urls["web"])
-    return _follow(job, options, _part(openapi, "Output"))
+        webbrowser.open(prediction._url("web"))
+    if options.no_wait:
+        _write(json.dumps(prediction, indent=2, ensure_ascii=False) + "\n" if options.json else prediction.id + "\n")
+        return 0
+    try:
+        return _follow(job, options, _part(openapi, "Output"))
+    except KeyboardInterrupt:
+        known = job.prediction.id if job.prediction else "nothing"
+        return _told(f"interrupted: {'cancelled' if job.cancelled else 'could not cancel'} {known}", 130)
 
 
 def _watch_command(options: Any) -> int:
-    prediction = default_client.predictions.get(options.id)
-    job = _Watched(default_client, prediction, options.timeout)
-    return _follow(job, options, {})
-
-
-class _Watched(_Job):
-    """A prediction that somebody else has started, and that is not ours to cancel."""
-
-    def __init__(self, client: Client, prediction: Prediction, timeout: Optional[float]) -> None:
-        super().__init__(client, _Target(""), None, timeout=timeout)
-        self.prediction = prediction
-
-    def cancel(self, call: _Call) -> None:
-        _told(f"{self.prediction.id} goes on: replicate watch {self.prediction.id}", 0)
-
-
-def _follow(job: Any, options: Any, schema: Dict[str, Any]) -> int:
-    """Show a run to its end as the options say, and return the exit code."""
-    shown = _Shown(job, options)
-    text = schema.get("x-cog-array-display") == _CONCATENATED or not schema and job.target.cog == ""
+    job = _Job(default_client, _Target(""), None, timeout=options.timeout)
+    job.prediction = default_client.predictions.get(options.id)
+    job.cancel = lambda call: None  # type: ignore[method-assign]  # somebody else's to cancel
     try:
-        streams = job.target.cog or (job.prediction.get("urls") or {}).get("stream")
-        if streams and not options.json and not options.output and (text or job.target.iterates):
-            return shown.events(job.events())
-        if job.prediction is not None:
-            shown.wait()
-        return shown.result(job.output(), schema)
+        return _follow(job, options, {})
+    except KeyboardInterrupt:
+        return _told(f"{options.id} goes on; look again with: replicate watch {options.id}", 130)
+
+
+def _follow(job: Any, options: Any, schema: Mapping[str, Any]) -> int:
+    """Show a run to its end as the options say."""
+    logged, options.began = [0], False  # how much of the logs was shown; whether text was, which a status would erase
+
+    def show(run: Any) -> None:
+        logs = run.get("logs") or ""
+        if options.logs and len(logs) > logged[0]:
+            _status("")
+            sys.stderr.write(_printable(logs[logged[0]:], sys.stderr))
+            logged[0] = len(logs)
+        done = f", {run.progress.percentage:.0%}" if run.progress else ""
+        seconds = job.call.clock.now() - job.call.started
+        _status(f"{run.get('status')} {seconds:.0f} s{done}" if run._running and not options.began else "")
+
+    job.call.watch = show
+    if job.prediction:
+        show(job.prediction)
+    text = schema.get("x-cog-array-display") == "concatenate"
+    text = text or not schema and bool(job.prediction and job.prediction._url("stream"))
+    try:
+        if text and not options.json and not options.output:
+            return _write_events(job.events(), options)
+        output = job.output()
     except ModelError as error:
         if options.json:
-            _write(json.dumps(error.prediction, indent=2, ensure_ascii=False) + "\n")
+            _write_json(error.prediction)
         raise
-    except KeyboardInterrupt:
-        if job.prediction is not None and not isinstance(job, _Watched):
-            _status("")
-            _told(f"cancelled {job.prediction.get('id')}", 130)
-        raise
-    finally:
-        _status("")
+    if options.json:
+        _write_json(job.prediction)
+    elif options.output:
+        _save(output, options.output)
+    else:
+        _write(_as_text(output, schema))
+    return 0
 
 
-class _Shown:
-    """A run as the command line shows it."""
-
-    def __init__(self, job: Any, options: Any) -> None:
-        self.job, self.options, self.logged = job, options, 0
-
-    def progress(self) -> None:
-        """What is new: the model's log lines where they are asked for, and how far it is."""
-        run = self.job.prediction
-        logs = run.get("logs") or ""
-        if self.options.logs and len(logs) > self.logged:
-            _status("")
-            sys.stderr.write(_printable(logs[self.logged:], sys.stderr))
-            self.logged = len(logs)
-        call, bar = self.job.call, run.progress
-        done = f", {bar.percentage:.0%}" if bar else ""
-        _status(f"{run.get('status')} {call.clock.now() - call.started:.0f} s{done}")
-
-    def wait(self) -> None:
-        with self.job:
-            self.progress()
-            for _ in self.job.prediction._polls(self.job.call):
-                self.progress()
-
-    def events(self, events: Iterator[ServerSentEvent]) -> int:
-        """Text as it comes; files a line each."""
-        last = "\n"
+def _write_events(events: Iterator[ServerSentEvent], options: Any) -> int:
+    """Text as it comes; files a line each."""
+    last = "\n"
+    try:
         for event in events:
-            if event.event == "logs" and self.options.logs:
-                sys.stderr.write(_printable(event.data, sys.stderr))
-            elif event.event == "output" and event.data:
+            if str(event):
                 _status("")
+                options.began = True
                 last = event.data + "\n" if isinstance(event.data, FileOutput) else event.data
                 _write(last)
-        if not last.endswith("\n"):
-            _write("\n")
-        return 0
-
-    def result(self, output: Any, schema: Dict[str, Any]) -> int:
-        _status("")
-        if self.options.json:
-            _write(json.dumps(self.job.prediction, indent=2, ensure_ascii=False) + "\n")
-        elif self.options.output:
-            self.save(output)
-        else:
-            _write(_as_text(output, schema))
-        return 0
-
-    def save(self, output: Any) -> None:
-        """Put the files, or what else there is, where -o says; print where each file went."""
-        files = [item for item in (output if isinstance(output, list) else [output]) if isinstance(item, FileOutput)]
-        where = self.options.output
-        if where == "-":
-            for file in files:
-                for block in file.iter_bytes():
-                    sys.stdout.buffer.write(block)
-            _write("" if files else _as_text(output, {}))
-        elif not files and not os.path.isdir(where):
-            with open(where, "w", encoding="utf-8", newline="") as file:
-                file.write(_as_text(output, {}))
-        elif not files:
-            _write(_as_text(output, {}))
-        for file in files if where != "-" else ():
-            try:
-                _write(f"{file.save(where if len(files) == 1 else os.path.join(where, ''))}\n")
-            except ReplicateError:
-                _told("not saved: " + " ".join(files), 3)
-                raise
+    finally:
+        _write("" if last.endswith("\n") else "\n")
+        events.close()  # type: ignore[attr-defined]
+    return 0
 
 
-def _as_text(output: Any, schema: Dict[str, Any]) -> str:
+def _found_files(output: Any) -> list[FileOutput]:
+    inside = output.values() if isinstance(output, dict) else output if isinstance(output, list) else ()
+    return [output] if isinstance(output, FileOutput) else [file for item in inside for file in _found_files(item)]
+
+
+def _save(output: Any, where: str) -> None:
+    """Put the files, or what else there is, where -o says; print where each file went."""
+    files = _found_files(output)
+    if where == "-" or not files and os.path.isdir(where):
+        for file in files:
+            sys.stdout.buffer.writelines(file.iter_bytes())
+        _write("" if files else _as_text(output, {}))
+        return
+    try:
+        if not files:  # a text is saved as a file is
+            FileOutput("data:," + urllib.parse.quote(_as_text(output, {}))).save(where)
+        for file in files:
+            where_to = where if len(files) == 1 else os.path.join(where, "")
+            _write(f"{file.save(where_to)}\n")
+    except ReplicateError:
+        _write(_as_text(output, {}))  # paid for, and not to be lost
+        raise
+
+
+def _as_text(output: Any, schema: Mapping[str, Any]) -> str:
     """An output for people and pipes: text as it is, files a line each, everything else as indented JSON."""
+    if isinstance(output, list) and output and all(isinstance(item, str) for item in output):
+        lines = isinstance(output[0], FileOutput) or schema.get("x-cog-array-display", schema and "list") == "list"
+        output = ("\n" if lines else "").join(output)
     if isinstance(output, str):
         return output if output.endswith("\n") else output + "\n"
-    if isinstance(output, list) and output and all(isinstance(item, str) for item in output):
-        lines = any(isinstance(item, FileOutput) for item in output) \
-            or schema.get("type") == "array" and schema.get("x-cog-array-display") != _CONCATENATED
-        return _as_text(("\n" if lines else "").join(output), schema)
     return json.dumps(output, indent=2, ensure_ascii=False) + "\n"
 
 
 def _map_command(options: Any) -> int:
-    client, failed, done = default_client, 0, 0
-    target = _target(options.model)
-    fields = _fields(_description(client, options.model)[1])
-    drawn: Any = deque()
+    fields = _inputs_of(_description(default_client, options.model)[1])
+    drawn: deque[Any] = deque()
+    failed = done = 0
 
     def inputs() -> Iterator[Any]:
         for number, line in enumerate(sys.stdin, 1):
             if line.strip():
                 try:
                     value = json.loads(line)
+                    faults = _faults(value, fields) if isinstance(value, dict) else ["it is no JSON object"]
                 except ValueError:
-                    value = line.rstrip("\n")
+                    value, faults = line.rstrip("\n"), ["it is not JSON"]
                 drawn.append((number, value))
-                wrong = _wrong_values(value, fields) if isinstance(value, dict) else []
-                yield _Wrong("; ".join(wrong)) if wrong else value
+                yield ValueError(f"line {number}: {'; '.join(faults)}") if faults else value
 
-    outputs = client.map(target, inputs(), concurrency=options.concurrency, return_exceptions=True,
-                         timeout=options.timeout, cancel_after=options.cancel_after)
-    for output in outputs:
-        number, input = drawn.popleft()
-        done += 1
-        bad = isinstance(output, Exception)
-        failed += bad
-        _write(json.dumps({"line": number, "input": input, "error" if bad else "output": str(output) if bad else output},
-                          ensure_ascii=False) + "\n")
+    for output in default_client.map(options.model, inputs(), concurrency=options.concurrency, return_exceptions=True,
+                                     timeout=options.timeout, cancel_after=options.cancel_after):
+        (number, input), bad = drawn.popleft(), isinstance(output, Exception)
+        done, failed = done + 1, failed + bad
+        _write_json({"line": number, "input": input, "error" if bad else "output": str(output) if bad else output}, None)
         _status(f"{done} done, {failed} failed")
     _status("")
     print(f"{done} done, {failed} failed", file=sys.stderr)
     return 1 if failed else 0
 
 
-class _Wrong(str):
-    """What is wrong with an input, in the place of the input: no run comes of it."""
-
-
-def _typed(options: Any, fields: Dict[str, _Field]) -> Dict[str, Any]:
+def _typed(options: Any, fields: dict[str, _Field]) -> dict[str, Any]:
     """The inputs of a command line as the schema types them. Raises _Usage with all that is wrong."""
-    input: Dict[str, Any] = {}
-    wrong: List[str] = []
+    input: dict[str, Any] = {}
+    wrong: list[str] = []
+    literal: set[str] = set()
     if options.input:
-        data = json.loads(_content("-" if options.input == "-" else options.input).decode())
-        if not isinstance(data, dict):
-            raise _Usage("--input holds no JSON object")
-        input.update(data)
-        wrong += _wrong_values(data, fields)
-    given: Set[str] = set()
+        try:
+            data = json.loads(_content(options.input, ""))
+            _check(isinstance(data, dict), "it holds no JSON object")
+            input.update(data)
+        except ValueError as error:
+            wrong.append(f"--input {options.input}: {error}")
+    given: set[str] = set()
     for word in options.inputs:
         name, equals, text = word.partition("=")
-        literal = name.endswith(":")
-        name = name[:-1] if literal else name
-        field = fields.get(name)
-        if not equals:
-            wrong.append(f"{word!r} is not key=value")
-        elif fields and field is None:
-            wrong += _misnamed({name: text}, fields)
-        else:
-            try:
-                value = json.loads(text) if literal else _value(field, text)
-                if name in given and isinstance(input[name], list) and (field is None or "array" in field.types):
-                    value = input[name] + (value if isinstance(value, list) else [value])
-                elif name in given:
-                    raise ValueError("is given twice")
-                input[name] = value
-            except ValueError as error:
-                wrong.append(f"{name} {'is not JSON' if literal and 'twice' not in str(error) else error}")
-            given.add(name)
-    wrong += [f"{name} is required" for name, field in fields.items() if field.required and name not in {*input, *given}]
+        field = fields.get(name.rstrip(":"))
+        try:
+            _check(equals, "is to be written key=value")
+            if name.endswith(":"):
+                name = name[:-1]
+                literal.add(name)
+                value = json.loads(text)
+            else:
+                value = _read_value(field, name, text)
+            if name in given:
+                _check(isinstance(input.get(name), list) and (field is None or "array" in field.types), "is given twice")
+                value = input[name] + (value if isinstance(value, list) else [value])
+            input[name] = value
+        except json.JSONDecodeError:
+            wrong.append(f"{name} is not JSON")
+        except ValueError as error:
+            wrong.append(f"{name} {error}")
+        given.add(name)
+    found = _faults(input, fields, literal)
+    wrong += [fault for fault in found if not any(fault == f"{name} is required" for name in given)]
     if wrong:
-        raise _Usage("\n  ".join(["the inputs are wrong:"] + wrong) if len(wrong) > 1 else wrong[0])
+        raise _Usage("\n  ".join(["the input is wrong:", *wrong]) if len(wrong) > 1 else wrong[0])
     return input
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, literal: str) -> bytes:
     if path == "-":
         return sys.stdin.buffer.read()
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; for a text that begins with @ write key:='\"@...\"'") from None
+        raise ValueError(f"cannot read {path}: {error.strerror}{literal}") from None
 
 
-def _value(field: Optional[_Field], text: str) -> Any:
-    """One value of the command line by its field, None where there is no schema. Raises ValueError."""
+def _read_value(field: _Field | None, name: str, text: str) -> Any:
+    """One value of the command line by its field, None where there is no schema: then it is JSON, or else text."""
     if text.startswith("@"):
-        if field is None or field.takes_files():
-            return _file_value(text[1:])
-        text = _content(text[1:]).decode()
-    if field is None or not field.types and not field.choices:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    secret = field.format == "password"
-    for choice in field.choices:
-        if text == (choice if isinstance(choice, str) else json.dumps(choice)):
-            return choice
-    if text == "null" and field.nullable and "string" not in field.types:
-        return None
-    if field.choices:
-        import difflib
-        near = difflib.get_close_matches(text, [str(choice) for choice in field.choices], 1)
-        some = ", ".join(str(choice) for choice in field.choices[:20]) + (" ..." if len(field.choices) > 20 else "")
-        raise ValueError(("is not one of the choices" if secret else f"cannot be {text!r}")
-                         + (f": did you mean {near[0]!r}?" if near and not secret else f": it is one of {some}"))
-    for kind in sorted(field.types, key=("array", "object", "integer", "number", "boolean", "string").index):
-        try:
-            return _checked(field, _converted(kind, text, field))
-        except _Mistyped:
-            continue
-    raise ValueError(f"is to be {' or '.join(field.types)}" + ("" if secret else f", not {text!r}"))
-
-
-class _Mistyped(ValueError):
-    """A text that is no value of a type."""
-
-
-def _converted(kind: str, text: str, field: _Field) -> Any:
-    if kind == "string":
-        return text
+        data = _content(text[1:], f"; for a text that begins with @ write {name}:='{json.dumps(text)}'")
+        line = data.strip().decode("utf-8", "replace") if text == "@-" and len(data) < 4096 else ""
+        if field is None or field.file:
+            import pathlib
+            value = line if _is_file(line) else data if text == "@-" else pathlib.Path(text[1:])
+            return [value] if field and field.types == ["array"] else value
+        text = data.decode("utf-8", "replace")
+    if field is not None and (field.types or field.choices):
+        return None if text == "null" and field.nullable and "string" not in field.types else field.parse(text)
     try:
-        value = json.loads({"yes": "true", "no": "false", "True": "true", "False": "false"}.get(text, text))
+        return json.loads(text)
     except ValueError:
-        value = text
-    if kind == "array" and not isinstance(value, list) and "string" not in field.types:
-        kinds = field.items.get("type") or "string"
-        return [text if kinds == "string" else value]
-    if not _is_a(value, kind):
-        raise _Mistyped
-    return value
+        return text
 
 
-def _is_a(value: Any, kind: str) -> bool:
-    if kind in ("integer", "number"):
-        return _is_number(value) and (kind == "number" or value == int(value))
-    return isinstance(value, {"string": str, "boolean": bool, "array": list, "object": dict}.get(kind, object))
-
-
-def _checked(field: _Field, value: Any) -> Any:
-    """The value, unless it is out of the field's range."""
-    if _is_number(value):
-        for bound, broken, word in ((field.least, lambda a, b: a < b, "at least"), (field.most, lambda a, b: a > b, "at most")):
-            if _is_number(bound) and broken(value, bound):
-                raise ValueError(f"is {word} {bound}, not {value}")
-    return value
-
-
-def _wrong_values(input: Dict[str, Any], fields: Dict[str, _Field]) -> List[str]:
-    """What is wrong with an input that came as JSON."""
-    wrong = _misnamed(input, fields)
-    for name, value in input.items():
-        field = fields.get(name)
-        if field is None or value is None and field.nullable:
-            continue
-        if field.choices and value not in field.choices or field.types and not any(_is_a(value, kind) for kind in field.types):
-            wrong.append(f"{name} is not " + ("one of its choices" if field.choices else f"of type {' or '.join(field.types)}"))
-        try:
-            _checked(field, value)
-        except ValueError as error:
-            wrong.append(f"{name} {error}")
-    return wrong
-
-
-def _file_value(path: str) -> Any:
-    """A file named on the command line; of standard input its bytes, or the URL that came through the pipe."""
-    data = _content(path)
-    if path != "-":
-        return _FilePathLike(path)
-    line = data.strip()[:2000].decode("utf-8", "replace") if len(data) < 2000 else ""
-    return line if _is_file(line) else data
-
-
-def _describe(ref: Any, description: str, openapi: Any, page: str) -> str:
+def _manual(ref: Any, description: str, openapi: Any) -> str:
     """A model's inputs and output for people, wrapped to the terminal's width."""
     import shutil
     import textwrap
-    width = max(40, shutil.get_terminal_size().columns - 2)
-    name = ref if isinstance(ref, str) else getattr(ref, "id", ref)
+    lines, width = [str(getattr(ref, "id", ref))], max(40, shutil.get_terminal_size().columns - 2)
 
-    def wrapped(text: str, indent: str) -> List[str]:
-        return textwrap.wrap(" ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent)
+    def add(text: str, indent: str = "") -> None:
+        lines.extend(textwrap.wrap(" ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent))
 
-    lines = [f"{name}: {page}" if page else str(name), *wrapped(description, ""), ""]
-    fields = _fields(openapi)
-    lines += ["Inputs:"] if fields else ["Its inputs are not known: there is no schema. Values are JSON, or else text."]
+    add(description)
+    fields, output = _inputs_of(openapi), _part(openapi, "Output")
+    lines += ["", "Inputs:" if fields else "Its inputs are not known: there is no schema. Values are JSON, or else text."]
     for field in fields.values():
-        facts = [" or ".join(field.types) or "any", *(["file or URL"] if field.takes_files() else [])]
-        facts += ["secret"] if field.format == "password" else []
-        facts += [f"from {field.least}"] if field.least is not None else []
-        facts += [f"to {field.most}"] if field.most is not None else []
-        facts += ["required"] if field.required else []
-        if field.default is not None and field.format != "password":
-            facts.append(f"default {_short(json.dumps(field.default, ensure_ascii=False))}")
-        lines += wrapped(f"{field.name}  ({', '.join(facts)})", "  ")
-        lines += wrapped(field.description, "      ")
-        if field.choices:
-            lines += wrapped("one of: " + ", ".join(str(choice) for choice in field.choices), "      ")
-    output = _part(openapi, "Output")
-    if output:
-        kind = str(output.get("type") or "any value")
-        if kind == "array":
-            items = output.get("items") or {}
-            kind = "text, as it is made" if output.get("x-cog-array-display") == _CONCATENATED else \
-                f"a list of {'files' if items.get('format') == 'uri' else str(items.get('type') or 'values')}"
-        lines += ["", "Output: " + ("a file" if output.get("format") == "uri" else kind)]
-    return "\n".join(lines)
+        facts = ["/".join(field.types) or "any", "file or URL" * field.file, "secret" * field.secret,
+                 f"from {field.least}" * (field.least is not None), f"to {field.most}" * (field.most is not None),
+                 "required" * field.required]
+        if field.default is not None and not field.secret:
+            facts.append("default " + _short(field.default))
+        facts += ["or null" * field.nullable]
+        add(f"{field.name}  ({', '.join(fact for fact in facts if fact)})", "  ")
+        add(field.description, "      ")
+        add("one of: " + ", ".join(str(choice) for choice in field.choices) if field.choices else "", "      ")
+    kind, items = str(output.get("type") or "any value"), output.get("items") or {}
+    kind = "a file" if output.get("format") == "uri" else kind if kind != "array" else "text, as it is made" \
+        if output.get("x-cog-array-display") else f"a list of {'file' if items.get('format') else items.get('type', 'value')}s"
+    return "\n".join(lines + ["", f"Output: {kind}"] * bool(output))
 
 
-def _resource_command(words: List[str]) -> int:
+def _resource_command(words: list[str]) -> int:
     """RESOURCE VERB [ARG ...] [NAME=VALUE ...]: a method of the client, found by its name, called by its signature."""
     import inspect
-    wants_help, every = bool({"-h", "--help"} & {*words}), "--all" in words
+    asked, every = not {"-h", "--help"}.isdisjoint(words), "--all" in words
     words = [word for word in words if word not in ("-h", "--help", "--all")]
     thing: Any = default_client
-    path: List[str] = []
+    path: list[str] = []
     while words and isinstance(thing, (Client, Namespace)):
         found = None if words[0].startswith(("_", "async_")) else getattr(thing, words[0], None)
-        if not (isinstance(found, Namespace) or callable(found)) or path == [] and not isinstance(found, Namespace) \
-                and words[0] != "search":
+        if not (isinstance(found, Namespace) or callable(found) and (path or words[0] == "search")):
             break
         thing, path = found, path + [words.pop(0)]
     if not path:
-        raise _Usage(f"there is no command {words[0]!r}; replicate --help shows what there is")
+        raise _Usage(f"there is no command {words[0] if words else ''!r}" + _nearest(words[0] if words else "", _COMMANDS))
     if isinstance(thing, Namespace):
-        verbs = [name for name in dir(thing) if not name.startswith(("_", "async_"))]
-        listing = "\n".join(f"  {' '.join(path)} {verb:12} {(inspect.getdoc(getattr(thing, verb)) or '').splitlines()[0]}"
-                            for verb in verbs)
-        if wants_help:
-            _write(listing + "\n")
-            return 0
-        raise _Usage(f"{' '.join(path)} needs one of its verbs:\n{listing}")
-    signature = inspect.signature(thing)
-    if wants_help:
-        _write(f"replicate {' '.join(path)} {signature}\n\n{inspect.getdoc(thing)}\n")
+        verbs = {verb: getattr(thing, verb) for verb in dir(thing) if not verb.startswith(("_", "async_"))}
+        listing = "\n".join(f"  {' '.join(path)} {verb:12} {(inspect.getdoc(one) or '').splitlines()[0]}"[:118]
+                            for verb, one in verbs.items())
+        if not asked:
+            raise _Usage(f"there is no {' '.join(path)} {words[0]!r}" + _nearest(words[0], list(verbs)) if words
+                         else f"{' '.join(path)} needs one of its verbs")
+        _write(listing + "\n")
         return 0
-    given, named = [], {}  # type: Tuple[List[str], Dict[str, Any]]
+    method: Any = thing
+    signature = inspect.signature(method)
+    if asked:
+        _write(f"replicate {' '.join(path)} [ARG ...] [NAME=VALUE ...]\n\n{inspect.getdoc(thing)}\n")
+        return 0
+    given: list[Any] = []
+    named: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if equals and re.fullmatch(r"\w+:?", name):
             kind = str(getattr(signature.parameters.get(name), "annotation", ""))
-            named[name.rstrip(":")] = text if kind in ("str", "Optional[str]") else _value(None, text)
+            named[name.rstrip(":")] = text if kind in ("str", "str | None") else _read_value(None, name, text)
         else:
-            given.append(word)
-    signature.bind(*given, **named)
-    result = thing(*given, **named)
+            given.append(json.loads(word) if word[:1] in "{[" else word)
+    result = method(*given, **named)
     if every and isinstance(result, Page):
         for item in result.iter_all():
-            _write(json.dumps(item, ensure_ascii=False) + "\n")
+            _write_json(item, None)
     elif isinstance(result, bytes):
         sys.stdout.buffer.write(result)
         sys.stdout.flush()
     elif isinstance(result, Page):
-        _write(json.dumps({"previous": result.previous, "next": result.next, "results": result}, indent=2, ensure_ascii=False) + "\n")
+        _write_json({"previous": result.previous, "next": result.next, "results": result})
     else:
         _write(_as_text(result, {}))
     return 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What a program that imports this module sees
-# ---------------------------------------------------------------------------------------------------------------------
-
+# the module's own functions and namespaces are those of one client, made without a look at the environment
 default_client = Client()
-run, async_run = default_client.run, default_client.async_run
-stream, async_stream = default_client.stream, default_client.async_stream
-map, async_map = default_client.map, default_client.async_map
-search, async_search = default_client.search, default_client.async_search
-paginate, async_paginate = default_client.paginate, default_client.async_paginate
-use = default_client.use
+run, stream, map, use = default_client.run, default_client.stream, default_client.map, default_client.use
+search, paginate = default_client.search, default_client.paginate
+async_run, async_stream, async_map = default_client.async_run, default_client.async_stream, default_client.async_map
+async_search, async_paginate = default_client.async_search, default_client.async_paginate
 models, predictions, trainings = default_client.models, default_client.predictions, default_client.trainings
-deployments, files, hardware = default_client.deployments, default_client.files, default_client.hardware
-collections, accounts, account = default_client.collections, default_client.accounts, default_client.account
-webhooks = default_client.webhooks
-
+deployments, files, collections = default_client.deployments, default_client.files, default_client.collections
+hardware, accounts, webhooks = default_client.hardware, default_client.accounts, default_client.webhooks
+account = accounts
 for _name in ("__about__ account client collection deployment exceptions file hardware helpers identifier model pagination "
               "prediction resource run schema stream training version webhook").split():  # the modules of 1.x: all this one
-    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
-    globals().setdefault(_name, sys.modules[__name__])
+    sys.modules[f"{__name__}.{_name}"] = globals().setdefault(_name, sys.modules[__name__]) and sys.modules[__name__]
 
 if __name__ == "__main__":
     sys.exit(main())
-
-# MIT License
-#
-# Copyright (c) 2026 the replicate.py authors
-#
-# Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-# documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-# rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-# persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice
-# and this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
-# PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
-# MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
-# HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-# ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
