@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: MIT
 """replicate.py 1.0.0: run machine-learning models on Replicate, or in Cog containers of your own.
 
-One file without dependencies, for CPython 3.8 to 3.14 and PyPy, under the MIT licence. To vendor it, copy it.
-Get a token at https://replicate.com/account/api-tokens, export it as REPLICATE_API_TOKEN, and:
+One file without dependencies, for CPython 3.8 to 3.14 and PyPy, under the MIT licence; to vendor it, copy it. Get a
+token at https://replicate.com/account/api-tokens, export it as REPLICATE_API_TOKEN, and:
 
-    python -m replicate run black-forest-labs/flux-schnell prompt="an astronaut riding a horse" -o .
+    $ python -m replicate run black-forest-labs/flux-schnell prompt="an astronaut riding a horse" -o .
+    >>> import replicate
+    >>> images = replicate.run("black-forest-labs/flux-schnell", input={"prompt": "an astronaut riding a horse"})
+    >>> images[0].save("astronaut.webp")
 
-    import replicate
-    images = replicate.run("black-forest-labs/flux-schnell", input={"prompt": "an astronaut riding a horse"})
-    images[0].save("astronaut.webp")
-    for event in replicate.stream("meta/meta-llama-3-8b-instruct", input={"prompt": "Tell me a joke"}):
-        print(event, end="")
-
-Every method also exists with an `async_` prefix. Every failure at run time is a ReplicateError; a call that is wrong
-in itself is a ValueError or TypeError, raised before any request.
+Every method has an `async_` twin. Every failure at run time is a ReplicateError; a call that is wrong in itself is a
+ValueError or TypeError, raised before any request.
 
 Contents: Constants, Errors, The client, Resources, Endpoints, Outputs, Inputs, Streams, Self-hosted models (Cog),
 Transport, Webhooks, Command line.
@@ -31,7 +28,6 @@ import math
 import os
 import random
 import re
-import select
 import socket
 import sys
 import threading
@@ -43,10 +39,6 @@ import weakref
 from collections import abc, deque, namedtuple
 
 try:
-    import ssl
-except ImportError:  # an interpreter built without it still reaches http:// addresses
-    ssl = None  # type: ignore[assignment]
-try:
     import zlib
 except ImportError:  # then answers are not asked for in compressed form
     zlib = None  # type: ignore[assignment]
@@ -54,46 +46,42 @@ except ImportError:  # then answers are not asked for in compressed form
 TYPE_CHECKING = False  # checkers take it for true; at run time, importing typing would cost more than this file
 if TYPE_CHECKING:
     import pathlib
-    from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, NoReturn, Sequence, TypeVar
+    import ssl
+    from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, TypeVar
     _Dict = Dict[str, Any]
     _List = List[Any]
     _T = TypeVar("_T")
 else:
     _Dict, _List = dict, list
+    ssl = getattr(http.client, "ssl", None)  # None in an interpreter built without it, which still reaches http://
 
 __version__ = "1.0.0"
 __all__ = [
     "run", "stream", "map", "use", "search", "paginate", "async_run", "async_stream", "async_map", "async_search",
     "async_paginate", "main", "Client", "default_client", "models", "predictions", "trainings", "deployments", "files",
-    "collections", "hardware", "accounts", "account", "webhooks", "Prediction", "Model", "Version", "Training",
-    "Deployment", "File", "Page", "FileOutput", "ServerSentEvent", "ReplicateError", "ReplicateException", "APIError",
-    "NetworkError", "ModelError", "PredictionTimeout", "WebhookError",
-]
+    "collections", "hardware", "accounts", "account", "webhooks", "Prediction", "Model", "Version", "Training", "File",
+    "Deployment", "Page", "FileOutput", "ServerSentEvent", "ReplicateError", "ReplicateException", "APIError",
+    "NetworkError", "ModelError", "PredictionTimeout", "WebhookError"]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Constants
 # ---------------------------------------------------------------------------------------------------------------------
 
-_API = "https://api.replicate.com/v1"  # the server that the API's description names
-_TOKENS_PAGE = "https://replicate.com/account/api-tokens"
+_API, _TOKENS_PAGE = "https://api.replicate.com/v1", "https://replicate.com/account/api-tokens"
 _RUNNING = ("starting", "processing")  # the only statuses that mean "not over"; a word unknown today ends a wait
-_TIMEOUT = 60.0  # seconds for a socket operation: the longest that the API holds a request, too
-_HOLD = 60  # seconds: the most that `Prefer: wait` may ask for
-_SHORT_HOLD = 4  # seconds that map() asks for, so that what it gives up is known, and cancelled, within _GRACE
-_GRACE = 5.0  # seconds for cancelling what is given up; longer, and Ctrl-C feels broken
+_TIMEOUT, _HOLD = 60.0, 60  # seconds: for a socket operation; the most that `Prefer: wait` may ask for
+_GRACE = 5.0  # seconds: to cancel what is given up; more, and Ctrl-C feels broken
+_SHORT_HOLD = 4  # seconds that map and async_ calls hold a creation, so that its id is known, and cancelled, within _GRACE
 _POLL, _POLL_SHARE, _POLL_MOST = 0.5, 0.02, 5.0  # seconds between polls at first; then 2 % of the time elapsed; at most
 _RETRIES = 5  # with the back-off below some 15 s in all: the restart of a load balancer is survived, an outage told
 _BACKOFF, _WAIT_MOST = 0.5, 60.0  # seconds: doubled each time, with full jitter; no single wait is longer than a minute
-_GAP_LEAST, _GAP_MOST = 0.1, 1.0  # seconds between creations once throttled: the limit of 600 a minute; low credit's 1 a second
+_GAP_LEAST, _GAP_MOST = 0.1, 1.0  # seconds between creations once throttled: 600 a minute; low credit's 1 a second
 _FRESH = 1.0  # seconds a kept connection may have idled and still carry a creating request: no server closes that soon
 _KEPT_FOR, _KEPT_MOST = 50.0, 32  # seconds idle, below the usual 60 of load balancers; connections kept to one host
-_INTERIM_MOST = 20  # 1xx answers before the real one; more is a fault, not a conversation
-_HEADERS_MOST, _LINE_MOST = 200, 1 << 16  # header lines, and bytes in one: what http.client takes, and twice as many
+_INTERIM_MOST, _HEADERS_MOST, _LINE_MOST = 20, 200, 1 << 16  # 1xx answers, header lines, bytes in one: more is a fault
 _ERROR_MOST = 1 << 16  # bytes of an error's body that are read: problem+json is small, an HTML page may not be
-_BLOCK = 1 << 18  # bytes read or sent at a time; larger ones gained nothing when measured
-_INLINE_MOST = 256 << 10  # bytes: the API's advice for data URIs; larger files are uploaded
-_UPLOAD_MOST = 100 << 20  # bytes: the files API refuses more, after having taken all of them
-_MEMORY_MOST = 2 << 20  # bytes of a file of unknown size that are held in memory before a temporary file takes over
+_BLOCK, _MEMORY_MOST = 1 << 18, 2 << 20  # bytes: read or sent at a time (more gained nothing); spooled in memory
+_INLINE_MOST, _UPLOAD_MOST = 256 << 10, 100 << 20  # bytes: the API's advice for data URIs; what its files API takes
 _WORKERS = 256  # threads for async_ calls, made as needed; what is awaited beyond that waits its turn
 _MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema: before, every array may be one
 
@@ -101,44 +89,33 @@ _MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema:
 # Errors
 # ---------------------------------------------------------------------------------------------------------------------
 
-
 class ReplicateError(Exception):
     """Base of every failure at run time. str() is one line: what failed, why, what to do.
 
     Attributes, None where there is nothing to say: status (HTTP), title, detail, type and instance (RFC 9457), method,
-    path, headers, request_id, retry_after (seconds), body (str, 64 KiB at most), and prediction, to find a run again.
-    """
-
+    path, headers, request_id, retry_after (seconds), body (str, 64 KiB at most), and prediction, to find it again."""
     status: Any = None
     title = detail = type = instance = method = path = headers = request_id = retry_after = body = prediction = status
     _sent, _final = True, False  # whether the server may have seen the request; whether sending it again is of no use
 
     def __init__(self, message: Any = None, **facts: Any) -> None:
-        if message is None:
-            message = ": ".join(str(facts[name]) for name in ("status", "title", "detail") if facts.get(name) is not None)
-        super().__init__(message)
-        for name, value in facts.items():
-            if not hasattr(ReplicateError, name):
-                raise TypeError(f"an error has no {name!r}")
-            setattr(self, name, value)
+        known = [str(facts[name]) for name in ("status", "title", "detail") if facts.get(name) is not None]
+        super().__init__(": ".join(known) if message is None else message)
+        self.__dict__.update(facts)
 
     def __str__(self) -> str:
         text = " ".join(str(self.args[0]).split())
         known = self.prediction.get("id") if self.prediction is not None else None
         return f"{text} (prediction {known})" if known and known not in text else text
 
-
 class APIError(ReplicateError):
     """The API answered with an error status: see `status`, `title` and `detail`."""
-
 
 class NetworkError(ReplicateError):
     """No usable answer: DNS, connection, TLS, proxy, time-out, an answer cut short or not in JSON."""
 
-
 class ModelError(ReplicateError):
     """The run ended, but not in success: `prediction.status`, `.error` and `.logs` tell more."""
-
     def __init__(self, prediction: Any, message: Any = None) -> None:
         status, why = prediction.get("status"), message or prediction.get("error")
         text = f"prediction {prediction.get('id')} " + ("was canceled" if status == "canceled" else str(status))
@@ -147,23 +124,16 @@ class ModelError(ReplicateError):
     def __reduce__(self) -> Any:
         return type(self), (self.prediction, self.detail)
 
-
 class PredictionTimeout(ReplicateError):
     """The `timeout` of a call ended first; `prediction` is the run, where it is known to exist."""
-
 
 class WebhookError(ReplicateError, ValueError):
     """A webhook that cannot be trusted; the message names what failed."""
 
-
 class _Abandoned(BaseException):
     """Raised in a worker thread whose caller has left; like KeyboardInterrupt it is no Exception."""
 
-
-class _Garbage(ValueError):
-    """An answer of status 200 whose body is not what the API sends."""
-
-
+_Garbage = ValueError  # what an answer of status 200 raises whose body is not what the API sends
 ReplicateException, WebhookValidationError = ReplicateError, WebhookError  # names of 1.x
 MissingWebhookHeaderError = MissingWebhookBodyError = InvalidTimestampError = InvalidSignatureError = WebhookError
 
@@ -173,20 +143,15 @@ MissingWebhookHeaderError = MissingWebhookBodyError = InvalidTimestampError = In
 
 _stop_of_task: contextvars.ContextVar[_Stop | None] = contextvars.ContextVar("replicate_stop", default=None)
 
-
 class _Clock:
     """Time as a client sees it; tests put one of their own in its place."""
-
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
         time.sleep(seconds) if stop is None else stop.wait(seconds)
 
-
 class _Stop(threading.Event):
     """The word to give up, said by another thread; it also ends the reads that are under way."""
-
     def __init__(self) -> None:
         super().__init__()
         self.reading: set[Any] = set()
@@ -199,21 +164,17 @@ class _Stop(threading.Event):
             except (OSError, AttributeError):  # it was over in that moment
                 pass
 
-
 class _Call:
     """The limits of one call: when it must have ended, and whether whoever made it has given it up."""
-
     bare = False  # whether its requests carry neither the token nor the caller's own headers, wherever they go
+    in_flight = False  # whether a creation has left whose answer is not here
     watch: Callable[[Any], None] = staticmethod(lambda run: None)  # is shown the run each time there is news of it
 
     def __init__(self, client: Client, timeout: float | None = None, stop: _Stop | None = None) -> None:
-        if timeout is not None and not (_is_number(timeout) and timeout > 0):
-            raise ValueError(f"timeout is a positive number of seconds, or None, not {timeout!r}")
-        self.clock, self.timeout = client._clock, timeout
+        _check(timeout is None or _is_number(timeout) and timeout > 0, f"timeout is a positive number, not {timeout!r}")
+        self.clock, self.timeout, self.stop = client._clock, timeout, stop or _stop_of_task.get()
         self.started = self.clock.now()
         self.deadline = math.inf if timeout is None else self.started + timeout
-        self.stop = stop or _stop_of_task.get()
-        self.in_flight = False  # whether a creation has left whose answer is not here
 
     def left(self, most: float | None) -> float | None:
         """Seconds that an operation may take: at most `most`, and no more than the call has left."""
@@ -231,7 +192,7 @@ class _Call:
         return part
 
     def over(self) -> bool:
-        return self.clock.now() >= self.deadline
+        return self.clock.now() + 0.02 >= self.deadline  # a socket's time-out may come some milliseconds before its time
 
     def check(self) -> None:
         """Raise _Abandoned where another thread has said to give up."""
@@ -243,7 +204,6 @@ class _Call:
 
     def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the call: then PredictionTimeout."""
-        self.check()
         left = self.deadline - self.clock.now()
         self.clock.sleep(max(0.0, min(seconds, left)), self.stop)
         self.check()
@@ -254,10 +214,8 @@ class _Call:
         """Sleep until the next poll is due: the longer it has lasted, the longer."""
         self.sleep(max(at_first, min(_POLL_MOST, _POLL_SHARE * (self.clock.now() - self.started))))
 
-
 class _Twinned:
     """Gives every public method of a class its async_ twin, on the class itself, where programs look for it."""
-
     _client: Client
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -267,14 +225,13 @@ class _Twinned:
             if not name.startswith(("_", "async_")) and hasattr(plain, "__code__"):
                 if plain.__name__ == "operation":  # made by _operation(), which does not know where it will stand
                     plain.__name__, plain.__qualname__ = name, f"{cls.__qualname__}.{name}"
-                twin = _twin(plain, "async_" + name)
-                setattr(cls, "async_" + name, staticmethod(twin) if plain is not method else twin)
+                twin = _twin(plain, f"async_{name}", f"{cls.__qualname__}.async_{name}")
+                setattr(cls, twin.__name__, staticmethod(twin) if plain is not method else twin)
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
 
-
-def _twin(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _twin(method: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """The asynchronous form of a method: a coroutine, or an asynchronous iterator where it gives an iterator."""
     def iterating(*args: Any, **kwargs: Any) -> _AsyncIterator:
         return _AsyncIterator(_Stop(), functools.partial(method, *args, **kwargs))
@@ -284,17 +241,16 @@ def _twin(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         result = await _in_thread(stop, method, *args, **kwargs)
         return _AsyncIterator(stop, None, result) if isinstance(result, abc.Generator) else result
 
-    twin = functools.wraps(method)(iterating if method.__annotations__.get("return", "")[:8] == "Iterator" else awaiting)
-    twin.__name__, twin.__qualname__ = name, method.__qualname__.rpartition(".")[0] + "." + name
+    iterates = str(method.__annotations__.get("return")).startswith("Iterator")
+    twin = functools.wraps(method)(iterating if iterates else awaiting)
+    twin.__name__, twin.__qualname__ = names
     return twin
-
 
 @functools.lru_cache(maxsize=1)
 def _workers(process: int) -> Any:
     """The threads of async_ calls; `process` is os.getpid(), as a forked child has none of its parent's."""
     from concurrent.futures import ThreadPoolExecutor
     return ThreadPoolExecutor(_WORKERS, thread_name_prefix="replicate")
-
 
 async def _in_thread(stop: _Stop, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run it in a worker thread, in the caller's context; a cancelled task tells it to stop and hears it out."""
@@ -315,14 +271,14 @@ async def _in_thread(stop: _Stop, function: Callable[..., Any], /, *args: Any, *
     except asyncio.CancelledError:
         if not work.cancel():
             stop.set()
-            await asyncio.wait([asyncio.ensure_future(over.wait())], timeout=_GRACE + 1)
+            for _ in range(int(_GRACE / 0.05) + 20):  # not by another task, which would be left over in its turn
+                if not work.done():
+                    await asyncio.sleep(0.05)
         raise
     return work.result()
 
-
 class _AsyncIterator:
     """What an async_ twin gives for an iterator: for `async for`, directly or after an `await`."""
-
     def __init__(self, stop: _Stop, make: Any, iterator: Any = None) -> None:
         self._stop, self._make, self._iterator = stop, make, iterator
 
@@ -338,7 +294,7 @@ class _AsyncIterator:
         return self
 
     async def __anext__(self) -> Any:
-        item = await _in_thread(self._stop, next, (await self._begun())._iterator, self)
+        item = await _in_thread(self._stop, next, (await self)._iterator, self)
         if item is self:
             raise StopAsyncIteration
         return item
@@ -355,23 +311,53 @@ class _AsyncIterator:
             except RuntimeError:  # the interpreter is going down
                 self._iterator.close()
 
+class _Secret(str):
+    """A str that does not show itself in a repr, so that no dump of local variables shows the token."""
+    def __repr__(self) -> str:
+        return "'***'"
+
+@functools.lru_cache(maxsize=4)
+def _clean_token(token: str, error: type[Exception]) -> str:
+    """A token without the white space and quotes that copying adds; one that no header can carry is refused."""
+    _check(isinstance(token, str), f"a token is a str, not {type(token).__name__}")
+    token = token.strip().strip("'\"").strip()
+    if not re.fullmatch("[!-~]*", token):
+        raise error("the API token has a space, control or non-ASCII character in it; copy it from " + _TOKENS_PAGE)
+    return _Secret(token)
+
+@functools.lru_cache(maxsize=16)
+def _parse_base_url(text: str) -> str:
+    """The API's address ending in /v1, from one with or without it."""
+    url = text.strip().rstrip("/")
+    parts = urllib.parse.urlsplit(url)
+    _check(parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[\s\\\x00-\x20\x7f@?#]", url),
+           "base_url (REPLICATE_BASE_URL) is an address as https://api.replicate.com/v1, without user name or query")
+    return url if url.endswith("/v1") else url + "/v1"
+
+def _check(good: Any, text: str) -> None:
+    if not good:
+        raise ValueError(text)
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+def _interval(value: Any) -> float:
+    _check(re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e-\d+)?\s*", str(value)),
+           f"poll_interval (REPLICATE_POLL_INTERVAL) is a number of seconds, not {value!r}")
+    return float(value)
 
 class Client(_Twinned):
     """A connection to the API, safe to share between threads. The module-level functions use `default_client`.
 
-    api_token      the token; else, when a request is made, that of the Cog context, else REPLICATE_API_TOKEN
-    base_url       the API, with or without /v1; else REPLICATE_BASE_URL, else https://api.replicate.com/v1
-    timeout        seconds for each socket operation (60), or an object with a `read` attribute of that meaning
-    max_retries    how often a request that may be repeated is (5); 0 turns it off
-    poll_interval  seconds between polls at first; else REPLICATE_POLL_INTERVAL, else 0.5
-    headers        more headers, for requests to the API's own origin only
-    proxies        {"https": "http://user:password@host:port"}; else the environment's; {} for none
-    ssl_context    an ssl.SSLContext; else the system's certificates, or those of SSL_CERT_FILE
+    api_token: else, when a request is made, that of the Cog context, else REPLICATE_API_TOKEN. base_url: with or
+    without /v1; else REPLICATE_BASE_URL. timeout: seconds for each socket operation (60), or an object with such a
+    `read`. max_retries: how often what may be repeated is. poll_interval: seconds between polls at first; else
+    REPLICATE_POLL_INTERVAL, else 0.5. headers: more of them, for the API's own origin only. proxies: as {"https": URL},
+    {} for none; else the environment's. ssl_context: else the system's certificates, or those of SSL_CERT_FILE.
     """
-
     def __init__(self, api_token: str | None = None, *, base_url: str | None = None, timeout: Any = None,
-                 max_retries: int = _RETRIES, poll_interval: float | None = None, headers: Mapping[str, str] | None = None,
-                 proxies: Mapping[str, str] | None = None, ssl_context: Any = None) -> None:
+                 max_retries: int = _RETRIES, poll_interval: float | None = None, ssl_context: Any = None,
+                 headers: Mapping[str, str] | None = None, proxies: Mapping[str, str] | None = None) -> None:
         seconds = getattr(timeout, "read", timeout)
         _check(seconds is None or _is_number(seconds) and seconds > 0, f"timeout is a positive number, not {timeout!r}")
         _check(isinstance(max_retries, int) and max_retries >= 0, f"max_retries is a whole number, not {max_retries!r}")
@@ -381,22 +367,10 @@ class Client(_Twinned):
         self._clock = _Clock()
         self._transport = _Transport(self, seconds or _TIMEOUT, max_retries, headers or {}, proxies, ssl_context)
         self._iterates: dict[str, bool] = {}  # by version id: whether its output is an iterator
-        self.models: Models = Models(self)
-        self.predictions: Predictions = Predictions(self)
-        self.trainings: Trainings = Trainings(self)
-        self.deployments: Deployments = Deployments(self)
-        self.files: Files = Files(self)
-        self.collections: Collections = Collections(self)
-        self.hardware: HardwareNamespace = HardwareNamespace(self)
-        self.webhooks: Webhooks = Webhooks(self)
-        self.accounts: Accounts = Accounts(self)
-        self.account: Accounts = self.accounts
-
-    def __repr__(self) -> str:
-        return f"Client(base_url={self.base_url!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Client holds a token and connections: make one where it is needed instead of pickling it")
+        self.models, self.predictions, self.trainings = Models(self), Predictions(self), Trainings(self)
+        self.deployments, self.files, self.collections = Deployments(self), Files(self), Collections(self)
+        self.hardware, self.webhooks, self.accounts = HardwareNamespace(self), Webhooks(self), Accounts(self)
+        self.account = self.accounts
 
     @property
     def base_url(self) -> str:
@@ -406,31 +380,24 @@ class Client(_Twinned):
     @property
     def poll_interval(self) -> float:
         """Seconds between the first polls of a run."""
-        if self._poll_interval is not None:
-            return self._poll_interval
-        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL)
+        given = self._poll_interval
+        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL) if given is None else given
 
     @poll_interval.setter
     def poll_interval(self, seconds: float) -> None:
         self._poll_interval = _interval(seconds)
 
     def run(self, ref: Any, input: Mapping[str, Any] | None = None, *, wait: bool | int = True,
-            timeout: float | None = None, webhook: str | None = None, webhook_events_filter: Sequence[str] | None = None,
-            cancel_after: str | float | None = None, file_encoding_strategy: str | None = None,
-            use_file_output: bool = True, **params: Any) -> Any:
-        """Run a model and return its output; blocks until the run is over.
+            timeout: float | None = None, webhook: str | None = None,
+            webhook_events_filter: Sequence[str] | None = None, cancel_after: str | float | None = None,
+            file_encoding_strategy: str | None = None, use_file_output: bool = True, **params: Any) -> Any:
+        """Run a model and return its output, or a generator of its items where it makes them one by one.
 
-        ref is "owner/name", "owner/name:version", a version id, "deployments/owner/name", the http(s) address of a
-        Cog container, or a Model, Version or Deployment. Where the model's output is an iterator, a generator is
-        returned that yields the items while the model runs. Files in the output are FileOutput.
-
-        wait                    True: the creating request is held open up to 60 s; 1 to 60: so many; False: not at all
-        timeout                 seconds for the whole call, then PredictionTimeout
-        webhook, webhook_events_filter   an address to be told, and of which of start, output, logs, completed
-        cancel_after            "5m" or seconds (5 at least): a deadline that the server keeps
-        file_encoding_strategy  "base64" or "url": send every file in that way; else by its size
-        use_file_output         False: plain strings instead of FileOutput
-
+        ref: "owner/name", "owner/name:version", a version id, "deployments/owner/name", the http(s) address of a Cog
+        container, or a Model, Version or Deployment. wait: True holds the creating request open up to 60 s, 1 to 60 so
+        many, False not at all. timeout: seconds for the whole call. cancel_after: "5m" or seconds (5 at least), a
+        deadline of the server's. webhook, webhook_events_filter: who is told of start, output, logs, completed.
+        file_encoding_strategy: "base64" or "url" for all files; else by size. use_file_output: False for plain str.
         Given up (timeout, Ctrl-C, any error), the prediction is cancelled. Raises ModelError when it ends in anything
         but success, PredictionTimeout, APIError, NetworkError. https://replicate.com/docs/topics/predictions
         """
@@ -443,8 +410,7 @@ class Client(_Twinned):
     def stream(self, ref: Any, input: Mapping[str, Any] | None = None, **options: Any) -> Iterator[ServerSentEvent]:
         """Run a model and yield its output as events, as it is made; str(event) is the text. Options as for run().
 
-        Where the model cannot stream it is polled; a dropped connection is resumed. Raises ModelError when the run
-        fails or is canceled. An iterator closed before its end cancels the prediction.
+        Where the model cannot stream it is polled. Raises ModelError. Closed before its end, it cancels the prediction.
         """
         job = _job(self, ref, input, **options)
         job.wait = 0
@@ -455,19 +421,16 @@ class Client(_Twinned):
             **options: Any) -> Iterator[Any]:
         """Run a model on many inputs, at most `concurrency` at a time; yield the outputs in the order of the inputs.
 
-        inputs is any iterable of dicts, drawn from as runs end. An iterator model's output is the list of its items.
-        A failed run raises at its place, or is yielded as the exception with return_exceptions=True. A 429 makes all
-        of them hold off. Left early, by an error or Ctrl-C, what still runs is cancelled. Options as for run().
+        inputs, an iterable of dicts, is drawn from as runs end. An iterator model's output is the list of its items.
+        A failed run raises at its place, or is yielded as the exception with return_exceptions=True. Left early, what
+        still runs is cancelled. Options as for run().
         """
-        _check(type(concurrency) is int and concurrency > 0, f"concurrency is a whole number from 1, not {concurrency!r}")
-        if isinstance(inputs, (str, bytes, abc.Mapping)):
-            raise TypeError("inputs is an iterable of dicts, one for each run")
-        options["wait"] = _SHORT_HOLD if options.get("wait", True) is True else options["wait"]
+        _check(type(concurrency) is int and concurrency > 0, f"concurrency is a whole number, not {concurrency!r}")
+        _check(not isinstance(inputs, (str, bytes, abc.Mapping)), "inputs is an iterable of dicts, one for each run")
         target = _job(self, ref, None, **options).target  # what is wrong with the options is told now
         return self._map(target, iter(inputs), concurrency, return_exceptions, options)
 
-    def _map(self, target: _Target, inputs: Iterator[Any], concurrency: int, return_exceptions: bool,
-             options: dict[str, Any]) -> Iterator[Any]:
+    def _map(self, target: _Target, inputs: Iterator[Any], concurrency: int, keep: bool, options: Any) -> Iterator[Any]:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="replicate-map")
         stop = _stop_of_task.get() or _Stop()
@@ -480,27 +443,27 @@ class Client(_Twinned):
             job.start()
             return list(job.items()) if job.target.iterates else job.output()
 
-        def fill() -> None:
+        def fill() -> bool:
             """Draw inputs while a worker is free, but not for ever while the first result is still to come."""
             while sum(not future.done() for future in pending) < concurrency and len(pending) < 2 * concurrency:
-                try:
-                    pending.append(pool.submit(work, next(inputs)))
-                except StopIteration:
-                    return
+                drawn = list(itertools.islice(inputs, 1))
+                pending.extend(pool.submit(work, input) for input in drawn)
+                if not drawn or pending[0].done():  # what is done is not kept waiting for a slow source
+                    break
+            return bool(pending)
 
         try:
             target.look_up(self, _Call(self))
-            fill()
-            while pending:
-                while not pending[0].done():
+            while fill():
+                if pending[0].done():
+                    error = pending[0].exception()
+                    if error is not None and not (keep and isinstance(error, Exception)):
+                        raise error
+                    fill()  # it may have ended since, and the caller may take his time now
+                    first = pending.popleft()
+                    yield error or first.result()
+                else:
                     wait([future for future in pending if not future.done()], return_when=FIRST_COMPLETED)
-                    fill()
-                error = pending[0].exception()
-                if error is not None and not (return_exceptions and isinstance(error, Exception)):
-                    raise error
-                first = pending.popleft()
-                yield error or first.result()
-                fill()
         finally:
             stop.set()
             wait(pending, timeout=_GRACE + 1)
@@ -511,40 +474,36 @@ class Client(_Twinned):
         return Function(self, ref)
 
     def search(self, query: str, limit: int | None = None) -> Resource:
-        """Search models, collections and pages; limit is 1 to 50 (20). GET /search.
-
-        The result has `models` (each with `model` and `metadata`), `collections`, `pages` and `query`.
-        """
+        """Search models (`model` and `metadata` of each), collections and pages; limit is 1 to 50 (20). GET /search"""
         _check(limit is None or _is_number(limit) and 1 <= limit <= 50, f"limit is 1 to 50, not {limit!r}")
-        if not isinstance(query, str):
-            raise TypeError(f"query is a str, not {type(query).__name__}")
+        _check(isinstance(query, str), f"query is a str, not {type(query).__name__}")
         return self._fetch("GET", _query("/search", query=query, limit=limit), SearchResults)
 
     def paginate(self, list_method: Callable[..., Page]) -> Iterator[Page]:
         """Yield the pages of a list method, as paginate(replicate.models.list), following `next`."""
-        plain = getattr(list_method, "__wrapped__", None)
-        if plain is not None:  # an async_ twin: its method does the same in this thread
-            list_method = functools.partial(plain, list_method.__self__)  # type: ignore[attr-defined]
-        page = list_method()
-        yield page
-        while page.next is not None:
-            page = list_method(page.next)
+        if hasattr(list_method, "__wrapped__"):  # an async_ twin: its method does the same in this thread
+            list_method = functools.partial(list_method.__wrapped__, list_method.__self__)  # type: ignore[attr-defined]
+        page: Page | None = list_method()
+        while page is not None:
             yield page
+            page = None if page.next is None else list_method(page.next)
 
     def _token(self) -> str:
-        """The token for a request made now; "" where there is none."""
+        """The token for a request made now, in a Cog model its caller's, not its host's; "" where there is none."""
         if self._api_token is not None:
             return self._api_token
-        scoped = _cog_token()
-        return _clean_token(os.environ.get("REPLICATE_API_TOKEN", "") if scoped is None else scoped, ReplicateError)
+        token = os.environ.get("REPLICATE_API_TOKEN", "")
+        try:
+            context = sys.modules["cog"].current_scope().context
+            token = next((value or "" for key, value in context.items() if key.upper() == "REPLICATE_API_TOKEN"), token)
+        except Exception:  # no Cog, no request, or another Cog: any of its errors mean that there is no such token
+            pass
+        return _clean_token(token, ReplicateError)
 
-    def _fetch(self, method: str, path: str, make: Callable[[Any, Client], _T] | None = None,
-               body: Any = None, *, read: str = "object", noun: str = "", call: _Call | None = None, hold: float = 0.0,
+    def _fetch(self, method: str, path: str, make: Callable[[Any, Client], _T] | None = None, body: Any = None, *,
+               read: str = "object", noun: str = "", call: _Call | None = None, hold: float = 0.0,
                headers: Mapping[str, Any] | None = None) -> _T:
-        """One request to the API: `path` below /v1, or the address of a page. Returns make(answer, client).
-
-        noun names what the request creates: such a request is repeated only when nothing can have been created.
-        """
+        """One request to the API: `path` below /v1, or the address of a page. Returns make(answer, client)."""
         if not path.startswith("/"):  # a page's address: its path, on the API's own origin
             where = urllib.parse.urlsplit(path)
             path = (where.path.partition("/v1")[2] or where.path) + ("?" + where.query if where.query else "")
@@ -558,86 +517,25 @@ class Client(_Twinned):
                                          hold=hold, call=call or _Call(self))
         return (make or _as_is)(answer, self)
 
-
-class _Secret(str):
-    """A str that does not show itself in a repr, so that no dump of local variables shows the token."""
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-@functools.lru_cache(maxsize=4)
-def _clean_token(token: str, error: type[Exception]) -> str:
-    """A token without the white space and quotes that copying adds; one that no header can carry is refused."""
-    if not isinstance(token, str):
-        raise TypeError(f"a token is a str, not {type(token).__name__}")
-    token = token.strip().strip("'\"").strip()
-    if not re.fullmatch("[!-~]*", token):
-        raise error("the API token has a space, control or non-ASCII character in it; copy it anew from " + _TOKENS_PAGE)
-    return _Secret(token)
-
-
-def _cog_token() -> str | None:
-    """The token of the Cog request that is being served, so that a model spends its caller's credit, not its host's."""
-    try:
-        context = sys.modules["cog"].current_scope().context
-        return next((value or "" for key, value in context.items() if key.upper() == "REPLICATE_API_TOKEN"), None)
-    except Exception:  # no Cog, no request, or another Cog: any of its errors mean that there is no such token
-        return None
-
-
-@functools.lru_cache(maxsize=16)
-def _parse_base_url(text: str) -> str:
-    """The API's address ending in /v1, from one with or without it."""
-    url = text.strip().rstrip("/")
-    parts = urllib.parse.urlsplit(url)
-    _check(parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[\s\\\x00-\x20\x7f@?#]", url),
-           "base_url (REPLICATE_BASE_URL) is an address as https://api.replicate.com/v1, without user name or query")
-    return url if url.endswith("/v1") else url + "/v1"
-
-
-def _check(good: Any, text: str) -> None:
-    if not good:
-        raise ValueError(text)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _interval(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1.0
-    _check(0 <= seconds < math.inf, f"poll_interval (REPLICATE_POLL_INTERVAL) is a number of seconds, not {value!r}")
-    return seconds
-
-
 class _Job:
-    """One run: what to create, where, and how to follow it to its end.
+    """One run. start() creates the prediction; output(), items() and events() follow it to its end.
 
-    start() creates the prediction; output(), items() and events() follow it, and each cancels it when it is left by
-    an exception before the run is over (promise 3). create() alone leaves it to the caller.
+    Each cancels it when left by an exception before it is over (promise 3). create() alone leaves it to the caller.
     """
-
     def __init__(self, client: Client, target: _Target, input: Any, *, wait: Any = True, timeout: float | None = None,
-                 webhook_events_filter: Sequence[str] | None = None, cancel_after: Any = None,
+                 webhook_events_filter: Sequence[str] | None = None, cancel_after: Any = None, kind: Any = None,
                  file_encoding_strategy: str | None = None, use_file_output: bool = True, stop: _Stop | None = None,
-                 kind: Any = None, **params: Any) -> None:
-        _check(file_encoding_strategy in (None, "base64", "url"),
-               f"file_encoding_strategy is 'base64', 'url' or None, not {file_encoding_strategy!r}")
-        if isinstance(webhook_events_filter, (str, bytes)):
-            raise TypeError("webhook_events_filter is a list, as ['completed']")
-        self.poll_interval = client.poll_interval  # a bad one is told before anything is created
+                 **params: Any) -> None:
+        _check(file_encoding_strategy in (None, "base64", "url"), "file_encoding_strategy is 'base64', 'url' or None")
+        _check(not isinstance(webhook_events_filter, (str, bytes)), "webhook_events_filter is a list, as ['completed']")
         self.client, self.target, self.kind, self.use_file_output = client, target, kind or Prediction, use_file_output
+        self.poll_interval = client.poll_interval  # a bad one is told before anything is created
         self.call, self.wait = _Call(client, timeout, stop), _hold_seconds(wait)
         self.headers = {} if cancel_after is None else {"Cancel-After": _duration(cancel_after)}
         self.prediction: Any = None
         self.created_since, self.cancelled = "", False  # when the creation left, in ISO 8601
         self.inputs = _Inputs(file_encoding_strategy)
-        params["webhook_events_filter"] = webhook_events_filter and list(webhook_events_filter)
-        self.body = {key: value for key, value in params.items() if value is not None}
+        self.body = _plain(dict(params, webhook_events_filter=webhook_events_filter and list(webhook_events_filter)))
         json.dumps(self.body, allow_nan=False)  # what JSON cannot say is told here, before any request
         self.body["input"] = self.inputs.encode(input)
 
@@ -662,7 +560,7 @@ class _Job:
             error.args = (f"{error.args[0]}; it was cancelled",)
 
     def _found(self, call: _Call) -> Any:
-        """The prediction of a creation whose answer Ctrl-C cut off: the only one since then of this model on this input."""
+        """The prediction of a creation that Ctrl-C cut off: the only one since then of this model on this input."""
         page = self.client._fetch("GET", "/predictions", functools.partial(_page, Prediction, ""), call=call)
         made = [run for run in page if run._running and run.get("input") == self.body["input"]
                 and str(run.get("created_at")) >= self.created_since
@@ -671,18 +569,18 @@ class _Job:
 
     def cancel(self, call: _Call) -> None:
         """Ask once, on a connection that is certain to be alive."""
-        self.prediction._take(self.client._fetch("POST", self.prediction._path("cancel"), call=call, noun="cancel"))
+        self.prediction._take(self.client._fetch("POST", self.prediction._path("cancel"), call=call, noun="cancel", read="run"))
 
     def create(self) -> Any:
         """Upload the files, create the prediction and return it."""
         self.inputs.upload(self.client, self.call)
-        hold, left = 0 if self.target.iterates else self.wait, self.call.deadline - self.call.clock.now()
-        if left < math.inf:  # so that the answer, and with it the id, is here before the time is up
-            hold = min(hold, max(0, int(left) - 1))
-        prefer = {"Prefer": "wait" if hold == _HOLD else f"wait={hold}"} if hold else {}
+        left = self.call.deadline - self.call.clock.now()  # by then the answer, and with it the id, is to be here
+        most = _SHORT_HOLD if self.call.stop is not None and self.wait == _HOLD else self.wait  # it may be given up
+        hold = 0 if self.target.iterates else int(min(most, max(0, left - 1)))
+        headers = dict(self.headers, **({"Prefer": "wait" if hold == _HOLD else f"wait={hold}"} if hold else {}))
         self.created_since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 2))  # clocks differ a little
-        return self.client._fetch("POST", self.target.path, self.kind, dict(self.target.body, **self.body), hold=hold,
-                                  noun=self.kind.__name__.lower(), read="made", call=self.call, headers={**self.headers, **prefer})
+        return self.client._fetch("POST", self.target.path, self.kind, {**self.target.body, **self.body}, read="made",
+                                  noun=self.kind.__name__.lower(), call=self.call, hold=hold, headers=headers)
 
     def start(self) -> Any:
         """Create the prediction, learn whether its output is an iterator, and return it."""
@@ -725,15 +623,12 @@ class _Job:
         next(entered)
         return entered
 
-
 def _job(client: Client, ref: Any, input: Any, **options: Any) -> _Job:
     target = ref if isinstance(ref, _Target) else _target(ref)
     return (_CogJob if target.cog else _Job)(client, target, input, **options)
 
-
 class Function(_Twinned):
     """What use() gives: a model as a function of its inputs."""
-
     def __init__(self, client: Client, ref: Any) -> None:
         _target(ref)  # a wrong one is told now
         self._client, self._ref = client, ref
@@ -757,9 +652,6 @@ class Function(_Twinned):
         """Run the model on many inputs, as Client.map."""
         return self._client.map(self._ref, inputs, **options)
 
-    def __repr__(self) -> str:
-        return f"<the model {self._ref}>"
-
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         """The model's inputs, fetched when somebody asks, as help() does."""
@@ -772,16 +664,10 @@ class Function(_Twinned):
 # Resources
 # ---------------------------------------------------------------------------------------------------------------------
 
-
 class Resource(_Twinned, _Dict):
-    """An object of the API: a dict whose keys are attributes too. A known field that is not there reads as None.
-
-    Where a key is also a method of dict, the method wins: `prediction.urls["get"]`.
-    """
-
-    _known: frozenset[str] = frozenset()
+    """An object of the API: a dict whose keys are attributes too; methods of dict win: `prediction.urls["get"]`."""
+    _known: frozenset[str] = frozenset()  # the fields annotated below: one that is not there reads as None
     _kinds: Mapping[str, Any] = {}  # fields that are resources of their own
-    _brief: Sequence[str] = ()  # what the repr shows; by default the first plain values
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -789,44 +675,29 @@ class Resource(_Twinned, _Dict):
 
     def __init__(self, data: Any = (), client: Client | None = None, **fields: Any) -> None:
         super().__init__(data, **fields)
-        object.__setattr__(self, "_own_client", client)
-
-    @property
-    def _client(self) -> Client:  # type: ignore[override]
-        return self.__dict__.get("_own_client") or default_client
+        self.__dict__["_client"] = client or default_client
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            value = self[name]
-        except KeyError:
-            if name in self._known:
-                return None
+        if name not in self and name not in self._known:
             names = sorted(str(key) for key in {*self, *self._known})
-            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(names)}") from None
-        if type(value) in (dict, list, str):
-            made = self._made(name, value)
-            if made is not value:
-                self[name] = value = made  # so that it is the same object at each access
+            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(names)}")
+        value = self.get(name)
+        if type(value) in (dict, list) or type(value) is str and name == "output":
+            value = _files(value, self._client) if name == "output" else value
+            value = self[name] = _made(self._kinds.get(name, Resource), value, self._client)  # the same at each access
         return value
 
-    def _made(self, name: str, value: Any) -> Any:
-        return _made(self._kinds.get(name, Resource), value, self.__dict__.get("_own_client"))
-
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_"):
-            object.__setattr__(self, name, value)
-        else:
-            self[name] = value
+        (self.__dict__ if name.startswith("_") else self)[name] = value
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*super().__dir__(), *self._known, *(key for key in self if isinstance(key, str))})
+        return sorted({*super().__dir__(), *self._known, *(str(key) for key in self)})
 
     def __reduce__(self) -> Any:
         return type(self), (self.copy(),)
 
     def __repr__(self) -> str:
-        plain = [key for key, value in self.items() if isinstance(value, (str, int, float)) and value != ""]
-        shown = [key for key in self._brief if self.get(key) is not None] or plain[:3]
+        shown = [key for key in _BRIEF if isinstance(self.get(key), (str, int))][:3]
         return f"{type(self).__name__}({', '.join(f'{key}={_short(self[key])}' for key in shown)})"
 
     def _take(self, fresh: Mapping[str, Any]) -> None:
@@ -834,51 +705,36 @@ class Resource(_Twinned, _Dict):
         self.clear()
         self.update(fresh)
 
-    def json(self) -> str:
-        """The same as JSON text (a name of 1.x)."""
-        return json.dumps(self)
-
-    def dict(self) -> Any:
-        """The same as plain dicts and lists (a name of 1.x)."""
-        return json.loads(self.json())
-
+_BRIEF = ("id", "status", "type", "username", "owner", "slug", "name", "model", "version", "hardware", "sku", "query",
+          "number")  # what a repr shows, three at most; never a secret
 
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:76] + "..." + text[-1]
 
-
 def _made(kind: Any, value: Any, client: Any) -> Any:
     """JSON as resources of a kind; lists item by item, plain values as they are."""
-    if type(value) is dict:
-        return kind(value, client)
     if type(value) is list and any(type(item) in (dict, list) for item in value):
         return [_made(kind, item, client) for item in value]
-    return value
-
+    return kind(value, client) if type(value) is dict else value
 
 class Account(Resource):
     """A user or an organization."""
-
     type: str  # "user" or "organization"
     username: str  # the name in the addresses of its models
     name: str | None
     github_url: str | None
     avatar_url: str | None
-    _brief = ("type", "username")
-
 
 class Version(Resource):
     """One version of a model, with the schema of its inputs and output."""
-
     id: str  # 64 hexadecimal characters
     created_at: str  # ISO 8601
     cog_version: str | None  # the Cog that built it
-    openapi_schema: Dict[str, Any] | None  # components.schemas.Input and .Output describe the model
-    _brief = ("id",)
+    openapi_schema: dict[str, Any] | None  # components.schemas.Input and .Output describe the model
 
-    def predict(self, /, **input: Any) -> Any:
-        """Run this version and return its output, as Client.run. Blocks until the run is over."""
+    def predict(self: Any, /, **input: Any) -> Any:
+        """Run it (of a model that is not official, the latest version) and return the output, as Client.run."""
         return self._client.run(self, input)
 
     def create(self, /, **input: Any) -> Prediction:
@@ -890,15 +746,13 @@ class Version(Resource):
         """Run this version and yield its output as events, as Client.stream."""
         return self._client.stream(self, input)
 
-
-class _Run(Resource):
-    """What predictions and trainings share: they run, and can be waited for, looked at and cancelled."""
-
+class Prediction(Resource):
+    """A run of a model. https://replicate.com/docs/reference/http#predictions.get"""
     id: str  # names it in every other request
     model: str  # "owner/name"
     version: str  # the version's id; "hidden" for official models
     status: str  # starting, processing, succeeded, failed, canceled or aborted
-    input: Dict[str, Any] | None  # what it was given; removed after an hour
+    input: dict[str, Any] | None  # what it was given; removed after an hour
     output: Any  # what it made so far; removed after an hour
     logs: str | None  # what it printed so far
     error: str | None  # why it failed
@@ -907,34 +761,25 @@ class _Run(Resource):
     started_at: str | None
     completed_at: str | None
     source: str | None  # "api" or "web"
-    urls: Dict[str, str] | None  # get, cancel, web and, where it can stream, stream
-    _brief = ("id", "status", "model")
-    _collection = ""
-
-    @property
-    def _running(self) -> bool:
-        return self.get("status", "starting") in _RUNNING
+    urls: dict[str, str] | None  # get, cancel, web and, where it can stream, stream
+    data_removed: bool | None  # whether input and output were deleted
+    deadline: str | None  # when the server will cancel it
+    deployment: str | None  # the deployment that runs it
+    _collection = "predictions"
+    _running = property(lambda self: self.get("status", "starting") in _RUNNING)
 
     def _url(self, name: str) -> str:
-        urls = self.get("urls")
-        return str(urls.get(name) or "") if isinstance(urls, dict) else ""
+        return str(urls.get(name) or "") if isinstance(urls := self.get("urls"), dict) else ""
 
     def _path(self, *more: str) -> str:
         return _path(self._collection, self["id"], *more)
-
-    def _made(self, name: str, value: Any) -> Any:
-        value = super()._made(name, value)
-        return _files(value, self.__dict__.get("_own_client")) if name == "output" else value
-
-    def _reload(self, call: _Call) -> None:
-        self._take(self._client._fetch("GET", self._path(), read="run", call=call))
 
     def _polls(self, call: _Call) -> Iterator[None]:
         """Sleep and look again, until it has ended."""
         while self._running:
             call.watch(self)
             call.pause(self._client.poll_interval)
-            self._reload(call)
+            self._take(self._client._fetch("GET", self._path(), read="run", call=call))
             yield
         call.watch(self)
 
@@ -944,98 +789,30 @@ class _Run(Resource):
 
     def _must_have_succeeded(self) -> None:
         if self.get("status") != "succeeded":
-            raise ModelError(self)
-
-    def reload(self) -> None:
-        """Load its present state."""
-        self._reload(_Call(self._client))
-
-    def cancel(self) -> None:
-        """Cancel it; one that is over stays as it is."""
-        self._take(self._client._fetch("POST", self._path("cancel"), read="run"))
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Block until it is over, or raise PredictionTimeout after so many seconds; it is not cancelled.
-
-        Returns None, also when the run failed: see `status` and `error`.
-        """
-        with _Carried(self):
-            self._wait(_Call(self._client, timeout))
-
-    @property
-    def progress(self) -> Progress | None:
-        """How far it is, from the last line of a tqdm progress bar in its logs; None where there is none."""
-        return Progress.parse(self.get("logs") or "")
-
-
-class _Carried(namedtuple("_Carried", "run")):
-    """Puts a run on the errors that leave a block, so that it can be found again (promise 2)."""
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ReplicateError) and error.prediction is None:
-            error.prediction = self.run
-
-    def __enter__(self) -> None:
-        pass
-
-
-class Progress(namedtuple("Progress", "percentage current total")):
-    """percentage from 0 to 1, and the items done of the total."""
-
-    @classmethod
-    def parse(cls, logs: str) -> Progress | None:
-        """Read the last bar in the logs; None where there is none."""
-        for line in reversed(re.split(r"[\r\n]", logs)):
-            bar = re.search(r"(\d+)%\s*\|[^|]*\|\s*(\d+)/(\d+)", line)
-            if bar:
-                return cls(int(bar[1]) / 100, int(bar[2]), int(bar[3]))
-        return None
-
-
-class Prediction(_Run):
-    """A run of a model. https://replicate.com/docs/reference/http#predictions.get"""
-
-    data_removed: bool | None  # whether input and output were deleted
-    deadline: str | None  # when the server will cancel it
-    deployment: str | None  # the deployment that runs it
-    Progress = Progress
-    _collection = "predictions"
-
-    def output_iterator(self) -> Iterator[Any]:
-        """Yield the output's items from the first one, as they come; of a growing string its new tails.
-
-        Blocks between items. Raises ModelError after the items that did come; does not cancel.
-        """
-        with _Carried(self):
-            yield from (_files(item, self._client) for item in self._items(_Call(self._client)))
-
-    def stream(self, use_file_output: bool = True) -> Iterator[ServerSentEvent]:
-        """Yield the output as events, from the first one. Raises ModelError; does not cancel."""
-        with _Carried(self):
-            yield from self._events(_Call(self._client), use_file_output is not False)
+            why = self.get("error")
+            raise ModelError(self, why and self._client._transport.redacted(str(why)))
 
     def _items(self, call: _Call) -> Iterator[Any]:
-        seen: Any = None  # the items, or the text, that have been yielded
+        seen: Any = None  # the output as far as it has been yielded
         polls = self._polls(call)
         while True:
-            output = self.get("output")
+            output: Any = self.get("output")
+            if type(output) is not type(seen):
+                seen = None
             if isinstance(output, list):
-                done = len(seen or ())
-                seen = output if len(output) >= done else seen
-                yield from output[done:]
+                fresh, seen = output[len(seen or ()):], output
+                yield from fresh
             elif isinstance(output, str) and not _is_file(output) and output.startswith(seen or ""):
                 tail, seen = output[len(seen or ""):], output
                 yield from [tail] if tail else []
             if next(polls, self) is self:
                 break
-        if seen is None and output is not None and self.get("status") == "succeeded":
-            yield output
         self._must_have_succeeded()
+        if output is not None and output != seen:  # it did not grow out of what was yielded
+            yield output
 
     def _events(self, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
-        if self._url("stream"):
-            return _streamed(self, call, use_file_output)
-        return self._polled(call, use_file_output)
+        return (_streamed if self._url("stream") else Prediction._polled)(self, call, use_file_output)
 
     def _polled(self, call: _Call, use_file_output: bool, skip: int = 0) -> Iterator[ServerSentEvent]:
         """The events of a run without a stream, or of one whose stream was lost after `skip` characters."""
@@ -1046,17 +823,60 @@ class Prediction(_Run):
                 yield _event("output", fresh, "", self._client if use_file_output else None)
         yield ServerSentEvent("done", "{}")
 
+    def reload(self) -> None:
+        """Load its present state."""
+        self._take(self._client._fetch("GET", self._path(), read="run"))
 
-class Training(_Run):
-    """A training, which makes a new version: `output.version`."""
+    def cancel(self) -> None:
+        """Cancel it; one that is over stays as it is."""
+        self._take(self._client._fetch("POST", self._path("cancel"), read="run"))
 
-    destination: str | None  # the model that it pushes to, "owner/name"
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until it is over, also in failure: see `status`. Raises PredictionTimeout; does not cancel."""
+        with _Carried(self):
+            self._wait(_Call(self._client, timeout))
+
+    def output_iterator(self) -> Iterator[Any]:
+        """Yield the output's items as they come, of a growing string its tails. Raises ModelError; does not cancel."""
+        with _Carried(self):
+            yield from (_files(item, self._client) for item in self._items(_Call(self._client)))
+
+    def stream(self, use_file_output: bool = True) -> Iterator[ServerSentEvent]:
+        """Yield the output as events, from the first one. Raises ModelError; does not cancel."""
+        with _Carried(self):
+            yield from self._events(_Call(self._client), use_file_output is not False)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last bar of tqdm in its logs: percentage (0 to 1), current and total; None where there is none."""
+        bars = re.findall(r"(\d+)%[ \t]*\|[^|\r\n]*\|[ \t]*(\d+)/(\d+)", self.get("logs") or "")
+        return Progress(int(bars[-1][0]) / 100, int(bars[-1][1]), int(bars[-1][2])) if bars else None
+
+Progress = namedtuple("Progress", "percentage current total")
+
+class _Carried(namedtuple("_Carried", "run")):
+    """Puts a run on the errors that leave a block, so that it can be found again (promise 2)."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, ReplicateError) and error.prediction is None:
+            error.prediction = self.run
+
+class Training(Prediction):
+    """A training: a run that makes a new version, `output.version`."""
     _collection = "trainings"
 
+    @property
+    def destination(self) -> str | None:
+        """The model that it pushes to, "owner/name", where it is known."""
+        made = self.get("output")
+        version = made.get("version") if isinstance(made, dict) else None
+        return self.get("destination") or (str(version).partition(":")[0] if version else None)
 
 class Model(Resource):
     """A model: what it is, and its latest version."""
-
     url: str  # its page
     owner: str  # the user or organization
     name: str
@@ -1071,171 +891,127 @@ class Model(Resource):
     default_example: Prediction | None
     latest_version: Version | None
     _kinds = {"latest_version": Version, "default_example": Prediction}
-    _brief = ("owner", "name")
-
-    @property
-    def id(self) -> str:
-        """The name to run it by, "owner/name"."""
-        return f"{self['owner']}/{self['name']}"
-
-    @property
-    def versions(self) -> Versions:
-        """The model's versions: .list(), .get(id), .delete(id)."""
-        return Versions(self._client, self)
+    id = property(lambda self: f"{self['owner']}/{self['name']}", doc='The name to run it by, "owner/name".')
+    versions = property(lambda self: Versions(self._client, self), doc="Its versions: .list(), .get(id), .delete(id).")
+    predict = Version.predict
 
     def reload(self) -> None:
         """Load its present state."""
         self._take(self._client.models.get(self.id))
 
-    def predict(self, /, **input: Any) -> Any:
-        """Run the model (its latest version, if it is not official) and return the output, as Client.run."""
-        return self._client.run(self, input)
-
-
 class Deployment(Resource):
     """A model version on hardware of one's own choosing; `current_release.configuration` tells which."""
-
     owner: str
     name: str
     current_release: Any  # number, model, version, created_at, created_by, configuration
-    _brief = ("owner", "name")
-    id = property(lambda self: f"{self['owner']}/{self['name']}", doc="The name to run it by, \"owner/name\".")
-
-    @property
-    def predictions(self) -> DeploymentsPredictions:
-        """Runs of this deployment: .create(input, ...)."""
-        return DeploymentsPredictions(self._client, self)
-
+    id = Model.id
+    predictions = property(lambda self: DeploymentsPredictions(self._client, self), doc="Its runs: .create(input, ...)")
 
 class File(Resource):
     """An uploaded file, gone after 24 hours. It may be given as an input as it is."""
-
     id: str
     name: str | None
     content_type: str
     size: int  # bytes
     etag: str | None
-    checksums: Dict[str, str]  # sha256, md5
-    metadata: Dict[str, Any]  # what was given when it was made
+    checksums: dict[str, str]  # sha256, md5
+    metadata: dict[str, Any]  # what was given when it was made
     created_at: str
     expires_at: str | None
-    urls: Dict[str, str]  # get
-    _brief = ("id", "name", "size")
-
+    urls: dict[str, str]  # get
 
 class Collection(Resource):
     """A collection of models."""
-
     name: str
     slug: str  # names it in collections.get
     description: str
     full_description: str | None  # Markdown
-    models: List[Model] | None
+    models: list[Model] | None
     _kinds = {"models": Model}
-    _brief = ("slug", "name")
     id = property(lambda self: self["slug"], doc="The slug.")
-
 
 class Hardware(Resource):
     """A kind of machine; `sku` names it in models.create and deployments.create."""
-
     name: str
     sku: str
     id = property(lambda self: self["sku"], doc="The sku.")
 
+class SearchMatch(Resource):
+    """A model that search() found, and how well it fits."""
+    model: Model
+    metadata: Any  # generated_description, tags, score
+    _kinds = {"model": Model}
 
 class SearchResults(Resource):
     """What search() found."""
-
     query: str
-    models: List[Any]  # each with model, a Model, and metadata: generated_description, tags, score
-    collections: List[Collection]
-    pages: List[Any]  # name and href
-    _kinds = {"models": type("SearchMatch", (Resource,), {"_kinds": {"model": Model}}), "collections": Collection}
-
+    models: list[SearchMatch]
+    collections: list[Collection]
+    pages: list[Any]  # name and href
+    _kinds = {"models": SearchMatch, "collections": Collection}
 
 class WebhookSigningSecret(Resource):
     """The secret that signs webhooks, as `key`; its repr does not show it."""
-
     key: str  # "whsec_..."
-
-    def __repr__(self) -> str:
-        return "WebhookSigningSecret(key='***')"
-
 
 class Page(_Twinned, _List):
     """A list of one page's results; `next` and `previous` are the addresses of its neighbours, or None."""
+    results = property(list, doc="The results as a plain list.")
 
     def __init__(self, results: Iterable[Any] = (), next: str | None = None, previous: str | None = None,
                  kind: Any = Resource, client: Client | None = None) -> None:
         super().__init__(results)
-        self.next, self.previous, self._kind, self._own_client = next, previous, kind, client
-
-    @property
-    def results(self) -> list[Any]:
-        """The results as a plain list."""
-        return self[:]
+        self.next, self.previous, self._kind, self._client = next, previous, kind, client or default_client
 
     def iter_all(self) -> Iterator[Any]:
         """Yield this page's results and those of all pages after it, each fetched when it is reached."""
-        page: Page = self
-        seen: set[Any] = set()
-        while page.next not in seen:  # a circle would never end
-            yield from page
-            if page.next is None:
-                return
+        page, seen = self, set()
+        yield from page
+        while page.next and page.next not in seen:  # a circle would never end
             seen.add(page.next)
-            page = (self._own_client or default_client)._fetch("GET", page.next, functools.partial(_page, self._kind, page.next))
+            page = self._client._fetch("GET", page.next, functools.partial(_page, self._kind, page.next))
+            yield from page
 
     def __reduce__(self) -> Any:
         return type(self), (self[:], self.next, self.previous, self._kind)
 
-
 def _page(kind: Any, asked: str, data: Any, client: Client) -> Page:
-    """A page from the API's answer to `asked`, whose filters go on; "null" as text has been seen in the place of null."""
-    filters = [pair for pair in urllib.parse.parse_qsl(urllib.parse.urlsplit(asked).query) if pair[0] != "cursor"]
-
+    """A page from the API's answer to `asked`, whose filters go on; "null" as text has been seen in place of null."""
+    filters = [pair for pair in urllib.parse.parse_qsl(_split(asked).query) if pair[0] != "cursor"]
     def beside(address: Any) -> str | None:
         if not isinstance(address, str) or address in ("", "null"):
             return None
         missing = urllib.parse.urlencode([pair for pair in filters if pair[0] + "=" not in address])
         return address + ("&" if "?" in address else "?") * bool(missing) + missing
-
-    results = data.get("results") if isinstance(data.get("results"), list) else []
+    results = data["results"] if isinstance(data.get("results"), list) else []
     return Page(_made(kind, results, client), beside(data.get("next")), beside(data.get("previous")), kind, client)
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Endpoints
 # ---------------------------------------------------------------------------------------------------------------------
 
-
 def _path(*segments: Any) -> str:
     """A path below /v1: each segment quoted, none that could lead to another path (RFC 3986, section 3.3)."""
     for segment in segments:
-        if not isinstance(segment, str) or segment in ("", ".", ".."):
-            raise ValueError(f"{segment!r} cannot name anything in the API")
+        _check(isinstance(segment, str) and segment not in ("", ".", ".."), f"{segment!r} cannot name anything there")
     return "/" + "/".join(s if s.isalnum() and s.isascii() else urllib.parse.quote(s, safe="") for s in segments)
-
 
 def _as_is(data: Any, client: Client) -> Any:
     return data
 
-
 def _query(path: str, **given: Any) -> str:
-    plain = {name: getattr(value, "isoformat", lambda value=value: value)() for name, value in given.items() if value is not None}
+    plain = {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in given.items() if v is not None}
     return path + ("?" + urllib.parse.urlencode(plain) if plain else "")
 
-
-_NAMES = ("key", "model", "deployment", "owner", "model_owner", "deployment_owner", "name", "model_name", "deployment_name",
-          "collection_slug", "slug", "id", "version", "version_id", "prediction_id", "training_id", "file_id")
-
+_NAMES = ("key", "model", "deployment", "owner", "model_owner", "deployment_owner", "name", "model_name",
+          "deployment_name", "collection_slug", "slug", "id", "version", "version_id", "prediction_id", "training_id",
+          "file_id")
 
 def _names(given: Sequence[Any], named: dict[str, Any], count: int) -> list[Any]:
-    """The segments of a path, from all the forms that callers write, and what else they gave by position.
+    """The segments of a path, `count` of them, from all the forms that callers write.
 
-    Those are "owner", "name"; "owner/name"; ("owner", "name"); the resource itself; each with a version's id after it or
-    in it; and the same as keywords, in this order of their names. Other keywords are left in `named`.
+    Those are "owner", "name"; "owner/name"; ("owner", "name"); the resource itself; each with a version's id after it
+    or in it; and the same as keywords, in this order of their names. Other keywords are left in `named`.
     """
     found: list[Any] = []
     things = list(given)
@@ -1243,97 +1019,75 @@ def _names(given: Sequence[Any], named: dict[str, Any], count: int) -> list[Any]
         things += [named.pop(name) for name in (_NAMES[:9] if count == 2 else _NAMES) if name in named]
     for thing in things:
         thing = thing.id if isinstance(thing, Resource) else thing
-        split = isinstance(thing, str) and not found and count > 1 and "://" not in thing
-        found += re.split("[/:]", thing) if split else thing if isinstance(thing, tuple) else [thing]
-    if len(found) < count:
-        form = ("", "an id", "'owner/name'", "'owner/name:id'")[count]
-        raise (ValueError if found else TypeError)(f"expected {form}, not {', '.join(map(repr, things)) or 'nothing'}")
+        if isinstance(thing, str) and count > 1 and not found:
+            thing = tuple(re.split("[/:]", thing))
+        found += thing if isinstance(thing, tuple) else [thing]
+    if len(found) != count or not all(isinstance(name, str) and name for name in found):
+        form = ("nothing", "an id", "'owner/name'", "'owner/name:id'")[count]
+        given = ", ".join(repr(thing) for thing in things) or "nothing"
+        raise (ValueError if found else TypeError)(f"expected {form}, not {given}")
     return found
-
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a create or update as JSON: resources by their ids, None left out, the rest passed on."""
-    return {name: value.id if isinstance(value, Resource) and hasattr(type(value), "id") or isinstance(value, Version)
-            else "/".join(value) if isinstance(value, tuple) else value
-            for name, value in params.items() if value is not None}
+    return {name: getattr(value, "id", value) if isinstance(value, Resource) else "/".join(value)
+            if isinstance(value, tuple) else value for name, value in params.items() if value is not None}
 
-
-def _operation(route: str, make: Any, doc: str, takes: str = "", **options: Any) -> Callable[..., Any]:
+def _operation(route: str, make: Any, doc: str, takes: str = "", read: str = "object") -> Callable[..., Any]:
     """A method from its line in the API's description: method(self, *names, **others), with all that _names() takes.
 
-    A PATCH sends the other keywords on; a list takes a cursor, and those that `takes` names; nothing else is taken.
+    A PATCH sends the other keywords on; a list (make is [kind]) takes a cursor; `takes` names what goes into the query.
     """
     method, _, path = route.partition(" /")
-    segments, taken, count, listing = path.split("/"), takes.split(), path.count("{"), options.pop("listing", False)
-
+    read = "nothing" if method == "DELETE" else read
+    segments, taken, count, listing = path.split("/"), takes.split(), path.count("{"), isinstance(make, list)
     def operation(self: Namespace, *given: Any, **named: Any) -> Any:
-        given, cursor = (*self._bound, *given), named.pop("cursor", ...)
+        given, cursor = (*self._bound, *given), named.pop("cursor", ...) if listing else ...
         if listing and given and (given[-1] is None or "://" in str(given[-1])):
             given, cursor = given[:-1], given[-1]
         _check(cursor is not None, "cursor is None: there is no further page (leave cursor out for the first one)")
-        query = {name: named.pop(name) for name in taken if name in named} if named else {}
-        names = _names(given, named, count) if (given or count) and cursor is ... else []
-        if len(names) > count or named and method != "PATCH" or cursor is not ... and not listing:
-            more = ", ".join([*(repr(name) for name in names[count:]), *named])
-            raise TypeError(f"{type(self).__name__}: not taken: {more} ({route})")
-        body: dict[str, Any] = {"body": _plain(named), "noun": "change"} if method == "PATCH" else {}
-        where = cursor if cursor is not ... else _query(
+        query = {name: named.pop(name) for name in taken if name in named}
+        names = _names(given, named, count) if cursor is ... else []
+        if named and method != "PATCH":
+            raise TypeError(f"{type(self).__name__}: not taken: {', '.join(named)} ({route})")
+        where = str(cursor) if cursor is not ... else _query(
             _path(*(names.pop(0) if segment[0] == "{" else segment for segment in segments)), **query)
-        made = functools.partial(_page, make, str(where)) if listing else make
-        return self._client._fetch(method, str(where), made, **body, **options)
-
-    operation.__doc__ = f"{doc}\n\n{route}"
+        made = functools.partial(_page, make[0], where) if listing else make
+        body, noun = (_plain(named), "change") if method == "PATCH" else (None, "")
+        return self._client._fetch(method, where, made, body, noun=noun, read=read)
+    operation.__doc__ = f"{doc}\n\n{route} {' '.join(name + '=' for name in taken)}".rstrip()
     return operation
 
-
-def _listing(path: str, kind: Any, doc: str, takes: str = "") -> Callable[..., Any]:
-    return _operation("GET " + path, kind, doc, takes, listing=True)
-
-
 class Namespace(_Twinned):
-    """The methods about one kind of thing; every one has an async_ twin. `model` is what they are all about, if anything."""
+    """The methods about one kind of thing; each has an async_ twin. `model` is what they are all about, if any."""
+    _inside: Mapping[str, Any] = {}  # namespaces within this one
 
     def __init__(self, client: Client, model: Any = None) -> None:
         self._client, self._bound = client, () if model is None else tuple(_names([model], {}, 2))
-
+        self.__dict__.update((name, kind(client)) for name, kind in self._inside.items())
 
 class Predictions(Namespace):
     """Runs of models. https://replicate.com/docs/reference/http#predictions"""
-
     get = _operation("GET /predictions/{id}", Prediction, "Return a prediction's present state.")
     cancel = _operation("POST /predictions/{id}/cancel", Prediction, "Cancel a prediction and return it.")
-    list = _listing("/predictions", Prediction, "Return a page of your predictions, newest first; the times are ISO 8601 or "
-                    "datetime, the source \"web\".", "created_after created_before source")
+    list = _operation("GET /predictions", [Prediction], "Return a page of runs.", "created_after created_before source")
 
     def create(self, version: Any = None, input: Mapping[str, Any] | None = None, *, model: Any = None,
                deployment: Any = None, wait: bool | int | None = None, **options: Any) -> Prediction:
         """Create a prediction by version, model= (official ones) or deployment=, and return it at once.
 
-        wait=True or 1 to 60 holds the request so many seconds for the model to finish; it never polls. Options are
-        webhook, webhook_events_filter, cancel_after and file_encoding_strategy, as in run(); others pass to the API.
-
-        POST /predictions, /models/{owner}/{name}/predictions or /deployments/{owner}/{name}/predictions
+        wait, True or 1 to 60, holds the one request so many seconds. Options as in run(); unknown ones pass to the API.
         """
         given = [thing for thing in (version, model, deployment) if thing is not None]
         _check(len(given) == 1, "exactly one of version, model and deployment says what to run")
-        unknown = {"timeout", "use_file_output", "stop", "kind"} & options.keys()
-        if unknown:
-            raise TypeError(f"unexpected: {', '.join(unknown)}")
-        if version is not None:
-            version = version.id if isinstance(version, Version) else version
-            _check(isinstance(version, str) and version, f"version is an id or a Version, not {version!r}")
-            target = _Target("/predictions", {"version": version})
-        else:
-            names = _names(given, {}, 2)
-            _check(len(names) == 2, f"expected 'owner/name', not {given[0]!r}")
-            target = _Target(_path("deployments" if model is None else "models", *names, "predictions"))
+        names, kind = _names(given, {}, 2 if version is None else 1), "models" if deployment is None else "deployments"
+        target = (_Target("/predictions", {"version": names[0]}) if version is not None else
+                  _Target(_path(kind, *names, "predictions")))
         made: Prediction = _Job(self._client, target, input, wait=wait, **options).create()
         return made
 
-
 class ModelsPredictions(Namespace):
     """Runs of official models."""
-
     _what = "model"
 
     def create(self, *what: Any, **options: Any) -> Prediction:
@@ -1341,56 +1095,35 @@ class ModelsPredictions(Namespace):
         given: dict[str, Any] = dict(zip((self._what, "input"), (self._bound, *what) if self._bound else what))
         return self._client.predictions.create(**given, **options)
 
-
 class DeploymentsPredictions(ModelsPredictions):
     """Runs of deployments."""
-
     _what = "deployment"
-
 
 class Versions(Namespace):
     """Versions of a model: of the one named first, or of the one whose `versions` this is."""
-
-    get = _operation("GET /models/{owner}/{name}/versions/{id}", Version,
-                     "Return a version: get(\"owner/name\", id), get(\"owner/name:id\"), model.versions.get(id).")
-    list = _listing("/models/{owner}/{name}/versions", Version, "Return a page of a model's versions, newest first.")
-    delete = _operation("DELETE /models/{owner}/{name}/versions/{id}", _as_is, "Delete a version of a private model, with its "
-                        "predictions; True.", read="nothing")
-
+    get = _operation("GET /models/{owner}/{name}/versions/{id}", Version, "Return a version: get('owner/name', id).")
+    list = _operation("GET /models/{owner}/{name}/versions", [Version], "Return a page of its versions, newest first.")
+    delete = _operation("DELETE /models/{owner}/{name}/versions/{id}", None, "Delete a private model's version; True.")
 
 class Examples(Namespace):
     """Predictions that a model's author saved as examples."""
-
-    list = _listing("/models/{owner}/{name}/examples", Prediction, "Return a page of a model's examples.")
-
+    list = _operation("GET /models/{owner}/{name}/examples", [Prediction], "Return a page of a model's examples.")
 
 class Readme(Namespace):
     """A model's README."""
-
-    get = _operation("GET /models/{owner}/{name}/readme", _as_is, "Return a model's README as Markdown text.", read="text",
-                     headers={"Accept": "text/plain"})
-
+    get = _operation("GET /models/{owner}/{name}/readme", None, "Return a model's README as Markdown.", read="text")
 
 class Models(Namespace):
     """Models. https://replicate.com/docs/reference/http#models"""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self.versions, self.examples, self.readme = Versions(client), Examples(client), Readme(client)
-        self.predictions = ModelsPredictions(client)
-
-    get = _operation("GET /models/{owner}/{name}", Model, "Return a model: get(\"owner/name\"), get(\"owner\", \"name\").")
-    list = _listing("/models", Model, "Return a page of public models, sorted by model_created_at or "
-                    "latest_version_created_at, asc or desc.", "sort_by sort_direction")
-    update = _operation("PATCH /models/{owner}/{name}", Model, "Change a model's description, readme, github_url, paper_url, "
-                        "weights_url, license_url... and return it.")
-    delete = _operation("DELETE /models/{owner}/{name}", _as_is, "Delete a private model that has no versions; True.",
-                        read="nothing")
+    _inside = {"versions": Versions, "examples": Examples, "readme": Readme, "predictions": ModelsPredictions}
+    get = _operation("GET /models/{owner}/{name}", Model, "Return a model: get('owner/name'), get('owner', 'name').")
+    list = _operation("GET /models", [Model], "Return a page of public models.", "sort_by sort_direction")
+    update = _operation("PATCH /models/{owner}/{name}", Model, "Change description, readme, github_url...; return it.")
+    delete = _operation("DELETE /models/{owner}/{name}", None, "Delete a private model that has no versions; True.")
 
     def search(self, query: str) -> Page:
         """Return a page of the public models that match; Client.search is newer and finds more. QUERY /models"""
-        if not isinstance(query, str):
-            raise TypeError(f"query is a str, not {type(query).__name__}")
+        _check(isinstance(query, str), f"query is a str, not {type(query).__name__}")
         return self._client._fetch("QUERY", "/models", functools.partial(_page, Model, ""), query.encode(),
                                    headers={"Content-Type": "text/plain"})
 
@@ -1399,50 +1132,34 @@ class Models(Namespace):
         body = dict(params, owner=owner, name=name, visibility=visibility, hardware=hardware)
         return self._client._fetch("POST", "/models", Model, _plain(body), noun="model")
 
-
 class Trainings(Namespace):
     """Trainings. https://replicate.com/docs/reference/http#trainings"""
-
     get = _operation("GET /trainings/{id}", Training, "Return a training's present state.")
     cancel = _operation("POST /trainings/{id}/cancel", Training, "Cancel a training and return it.")
-    list = _listing("/trainings", Training, "Return a page of your trainings, newest first.")
+    list = _operation("GET /trainings", [Training], "Return a page of your trainings, newest first.")
 
-    def create(self, *args: Any, model: Any = None, version: Any = None, input: Mapping[str, Any] | None = None,
-               destination: Any = None, **options: Any) -> Training:
+    def create(self, version: Any = None, input: Mapping[str, Any] | None = None, destination: Any = None,
+               webhook: str | None = None, webhook_completed: str | None = None,
+               webhook_events_filter: Sequence[str] | None = None, *, model: Any = None, **options: Any) -> Training:
         """Start a training and return it at once: version="owner/name:id", or model= and version=.
 
-        destination is "owner/name" of an existing model of yours. Options are webhook, webhook_events_filter and
-        file_encoding_strategy; others pass to the API. By position: version, input, destination, webhook,
-        webhook_completed, webhook_events_filter.
-
-        POST /models/{owner}/{name}/versions/{id}/trainings
+        destination, "owner/name", is a model of yours. Options as in run(); unknown ones pass to the API.
         """
-        order = ("version", "input", "destination", "webhook", "webhook_completed", "webhook_events_filter")
-        if len(args) > len(order):
-            raise TypeError(f"at most {len(order)} arguments by position")
-        given = dict({"version": version, "input": input, "destination": destination}, **dict(zip(order, args)))
-        names = _names([thing for thing in (model, given.pop("version")) if thing is not None], {}, 3)
-        _check(len(names) == 3, "expected version='owner/name:id', or model= and version=")
-        _check(given["destination"], "destination is missing: the model to push to, as 'owner/name'")
-        target = _Target(_path("models", *names[:2], "versions", names[2], "trainings"))
-        job = _Job(self._client, target, given.pop("input"), wait=False, kind=Training, **dict(options, **_plain(given)))
-        made: Training = job.create()
+        owner, name, id = _names([thing for thing in (model, version) if thing is not None], {}, 3)
+        _check(destination, "destination is missing: the model to push to, as 'owner/name'")
+        target = _Target(_path("models", owner, name, "versions", id, "trainings"))
+        options.update(_plain({"destination": destination, "webhook": webhook, "webhook_completed": webhook_completed,
+                               "webhook_events_filter": webhook_events_filter}))
+        made: Training = _Job(self._client, target, input, wait=False, kind=Training, **options).create()
         return made
-
 
 class Deployments(Namespace):
     """Deployments. https://replicate.com/docs/reference/http#deployments"""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self.predictions = DeploymentsPredictions(client)
-
-    get = _operation("GET /deployments/{owner}/{name}", Deployment, "Return a deployment: get(\"owner/name\").")
-    update = _operation("PATCH /deployments/{owner}/{name}", Deployment, "Change version, hardware, min_instances or "
-                        "max_instances, and return the deployment.")
-    list = _listing("/deployments", Deployment, "Return a page of your deployments.")
-    delete = _operation("DELETE /deployments/{owner}/{name}", _as_is, "Delete a deployment, idle for 15 minutes at least; True.",
-                        read="nothing")
+    _inside = {"predictions": DeploymentsPredictions}
+    get = _operation("GET /deployments/{owner}/{name}", Deployment, "Return a deployment: get('owner/name').")
+    update = _operation("PATCH /deployments/{owner}/{name}", Deployment, "Change version, hardware, min_instances...")
+    list = _operation("GET /deployments", [Deployment], "Return a page of your deployments.")
+    delete = _operation("DELETE /deployments/{owner}/{name}", None, "Delete a deployment, idle for 15 minutes; True.")
 
     def create(self, name: str, model: Any, version: Any, hardware: Any, min_instances: int, max_instances: int,
                **params: Any) -> Deployment:
@@ -1451,47 +1168,33 @@ class Deployments(Namespace):
                     min_instances=min_instances, max_instances=max_instances)
         return self._client._fetch("POST", "/deployments", Deployment, _plain(body), noun="deployment")
 
-
 class Files(Namespace):
     """Uploaded files. https://replicate.com/docs/reference/http#files"""
-
     get = _operation("GET /files/{id}", File, "Return what is known of an uploaded file.")
-    list = _listing("/files", File, "Return a page of your files, newest first.")
-    delete = _operation("DELETE /files/{id}", _as_is, "Delete a file; True.", read="nothing")
-    download = _operation("GET /files/{id}/download", _as_is, "Return the content of a file that its owner signed for, until "
-                          "expiry (Unix time), as bytes.", "owner expiry signature", read="bytes")
+    list = _operation("GET /files", [File], "Return a page of your files, newest first.")
+    delete = _operation("DELETE /files/{id}", None, "Delete a file; True.")
+    download = _operation("GET /files/{id}/download", None, "Return the content of a file that its owner signed for, "
+                          "until expiry (Unix time), as bytes.", "owner expiry signature", read="bytes")
 
     def create(self, file: Any, filename: str | None = None, content_type: str | None = None,
                metadata: Mapping[str, Any] | None = None) -> File:
-        """Upload a file of 100 MiB at most, streamed from where it stands: a path, bytes, or anything with read().
-
-        filename and content_type are told from it if not given. POST /files
-        """
+        """Upload a file, 100 MiB at most, from where it stands: a path, bytes, or anything with read(). POST /files"""
         with _Source(file, "file", isinstance(file, (str, os.PathLike))) as source:
             return source.upload(self._client, _Call(self._client), filename, content_type, metadata)
 
-
 class Collections(Namespace):
     """Collections of models. https://replicate.com/docs/reference/http#collections"""
-
     get = _operation("GET /collections/{slug}", Collection, "Return a collection with its models.")
-    list = _listing("/collections", Collection, "Return a page of collections, without their models.")
-
+    list = _operation("GET /collections", [Collection], "Return a page of collections, without their models.")
 
 class HardwareNamespace(Namespace):
     """The machines that models run on."""
-
-    def list(self) -> List[Hardware]:
-        """Return all of them. GET /hardware"""
-        return self._client._fetch("GET", "/hardware", functools.partial(_made, Hardware), read="list")
-
+    list = _operation("GET /hardware", functools.partial(_made, Hardware), "Return all of them.", read="list")
 
 class Accounts(Namespace):
     """The account that the token belongs to."""
-
     current = _operation("GET /account", Account, "Return the account.")
     get = current
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Outputs
@@ -1500,39 +1203,27 @@ class Accounts(Namespace):
 _URL = re.compile(r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]\S*)?|"
                   r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,\S*", re.IGNORECASE)
 
-
 def _is_file(value: Any) -> bool:
     """Whether a value in an output is a file: a whole address with a host, or a data URI; prose about one is not."""
     return isinstance(value, str) and value[:5].lower() in ("http:", "https", "data:") and bool(_URL.fullmatch(value))
 
-
 def _files(value: Any, client: Client | None) -> Any:
     """The same value with every file in it as a FileOutput."""
-    if isinstance(value, str):
-        return FileOutput(value, client) if _is_file(value) and not isinstance(value, FileOutput) else value
-    if isinstance(value, list):
-        return [_files(item, client) for item in value]
-    if isinstance(value, dict):
-        made = {key: _files(item, client) for key, item in value.items()}
-        return type(value)(made, client) if isinstance(value, Resource) else made
-    return value
-
+    if isinstance(value, (list, dict)):
+        made: Any = ([_files(item, client) for item in value] if isinstance(value, list) else
+                     {key: _files(item, client) for key, item in value.items()})
+        old, new = (value.values(), made.values()) if isinstance(value, dict) else (value, made)
+        return value if all(a is b for a, b in zip(old, new)) else made
+    return FileOutput(value, client) if _is_file(value) and not isinstance(value, FileOutput) else value
 
 class FileOutput(_Twinned, str):
-    """A file that a model made: a str with its URL (or data URI) that can be read and saved.
-
-    Files of API predictions are deleted an hour later: save what you want to keep.
-    """
+    """A file that a model made: a str with its URL or data URI that can be read, and saved: it is gone in an hour."""
+    url = property(lambda self: str(self), doc="The URL as a plain str.")
 
     def __new__(cls, url: str, client: Client | None = None) -> FileOutput:
         self = super().__new__(cls, url)
-        self.__dict__["_own_client"] = client
+        self._client = client or default_client
         return self
-
-    @property
-    def url(self) -> str:
-        """The URL as a plain str."""
-        return str(self)
 
     def __repr__(self) -> str:
         return repr(self.url) if len(self) <= 200 or self[:5] != "data:" else repr(self[:60] + "...")
@@ -1540,13 +1231,35 @@ class FileOutput(_Twinned, str):
     def __reduce__(self) -> Any:
         return type(self), (self.url,)
 
+    def __aiter__(self) -> Any:
+        return self.async_iter_bytes()
+
     def iter_bytes(self, chunk_size: int = _BLOCK) -> Iterator[bytes]:
         """Yield the content in chunks of chunk_size bytes at most, as they arrive. Raises APIError, NetworkError."""
         _check(type(chunk_size) is int and chunk_size > 0, f"chunk_size is a whole number of bytes, not {chunk_size!r}")
-        return _download(self.url, self.__dict__["_own_client"] or default_client, chunk_size)
-
-    def __aiter__(self) -> Any:
-        return self.async_iter_bytes()
+        if self[:5].lower() == "data:":
+            data = _decode_data_uri(self)
+            yield from (data[start:start + chunk_size] for start in range(0, len(data), chunk_size))
+            return
+        url, transport, call, given, known = self.url, self._client._transport, _Call(self._client), 0, None
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        for attempt in itertools.count():  # what breaks starts anew, and what was handed over already is skipped
+            response, at = transport.request("GET", url, "open", call=call, headers=headers), 0
+            tag = response.headers.get("ETag") or response.headers.get("Content-Length")
+            try:
+                with response:
+                    if given and tag != known:
+                        raise ReplicateError(f"the file at {_short(url)} changed while it was read")
+                    known = tag
+                    for block in response.blocks(chunk_size):
+                        at += len(block)
+                        if at > given:
+                            yield block[given - at:]
+                            given = at
+                return
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                failure = transport.explained(error, "GET", url, call)
+            transport.wait_for_retry(failure, "", attempt, call)
 
     def read(self) -> bytes:
         """Return the content."""
@@ -1554,21 +1267,23 @@ class FileOutput(_Twinned, str):
 
     def open(self) -> BinaryIO:
         """Return a readable, seekable binary file with the content, as for PIL.Image.open(output.open())."""
-        file: BinaryIO = _spooled(self.iter_bytes())
-        return file
+        return _spooled(self.iter_bytes())
 
     def save(self, path: Any = None) -> pathlib.Path:
         """Save the file and return its path; nothing appears under that name until all of it is there.
 
-        path is a file name, whose file is replaced, or a directory, or None for the current one: then the name is that
-        in the URL, with a number where there is such a file already.
+        path is a file name, which is replaced, or a directory (None: the current one) for the URL's name, numbered.
         """
         import pathlib
         target = pathlib.Path("." if path is None else path)
-        named = not (target.is_dir() or str(path)[-1:] in ("/", os.sep))
-        folder = target.parent if named else target
-        part = folder / f".{os.urandom(6).hex()}.part"
         try:
+            named = not (target.is_dir() or str(path)[-1:] in ("/", os.sep))
+            folder = target.parent if named else target
+            part = folder / f".{os.urandom(6).hex()}.part"
+            if named and target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to put in its place
+                with open(target, "wb") as file:
+                    file.writelines(self.iter_bytes())
+                return target
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 with open(part, "xb") as file:
@@ -1576,8 +1291,7 @@ class FileOutput(_Twinned, str):
                 target = target if named else _unused(folder / _safe_name(self))
                 os.replace(part, target)
             finally:
-                if part.exists():
-                    part.unlink()
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise ReplicateError(f"cannot save to {target}: {error.strerror or error}") from error
         return target
@@ -1589,9 +1303,7 @@ class FileOutput(_Twinned, str):
             return f'<{kind} controls src="{url}"></{kind}>'
         return f'<img src="{url}">' if kind == "image" else f'<a href="{url}">{url}</a>'
 
-
 FileOutput.aread = FileOutput.async_read  # type: ignore[attr-defined]  # its name in 1.x
-
 
 def _safe_name(url: str) -> str:
     """A file name from a URL that stays in its directory on any system, whatever the network says."""
@@ -1601,65 +1313,35 @@ def _safe_name(url: str) -> str:
     else:
         name = re.split(r"[/\\]", urllib.parse.unquote(_split(url).path))[-1]
     name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]', "_", name).strip(". ")
-    name = re.sub(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(?=\.|$)", r"_\1", name)  # Windows' devices
-    stem, ending = os.path.splitext(name)
+    devices = r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(?=\.|$)"  # names that Windows keeps
+    stem, ending = os.path.splitext(re.sub(devices, r"_\1", name))
     return stem.encode()[:200].decode(errors="ignore") + ending[:20] or "output"  # file systems take 255 bytes
-
 
 def _unused(path: pathlib.Path) -> pathlib.Path:
     """That path, or the next with a number that no file has; an empty file takes it in the same moment."""
-    for number in itertools.count(1):
+    free, number = path, 0
+    while True:
         try:
-            open(path, "xb").close()
-            break
+            open(free, "xb").close()
+            return free
         except FileExistsError:
-            stem = path.stem if number == 1 else path.stem.rpartition("-")[0]
-            path = path.with_name(f"{stem}-{number}{path.suffix}")
-    return path
-
-
-def _download(url: str, client: Client, size: int) -> Iterator[bytes]:
-    """Yield a file's bytes; a transfer that breaks starts anew, and what was handed over already is skipped."""
-    if url[:5].lower() == "data:":
-        data = _decode_data_uri(url)
-        yield from (data[start:start + size] for start in range(0, len(data), size))
-        return
-    given, transport, call = 0, client._transport, _Call(client)
-    known: list[Any] = [None, None]
-    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-    for attempt in itertools.count():
-        response, at = transport.request("GET", url, "open", call=call, headers=headers), 0
-        this = (response.headers.get("ETag"), response.headers.get("Content-Length"))
-        known = [old or new for old, new in zip(known, this)]
-        try:
-            with response:
-                if any(new not in (None, old) for old, new in zip(known, this)):
-                    raise ReplicateError(f"the file at {_short(url)} changed while it was read")
-                for block in response.blocks(size):
-                    at += len(block)
-                    if at > given:
-                        yield block[given - at:]
-                        given = at
-            return
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            failure = transport.explained(error, "GET", url, call)
-        transport.wait_for_retry(failure, "", attempt, call)
-
+            number += 1
+            free = path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 def _decode_data_uri(uri: str) -> bytes:
     """The bytes of a data URI (RFC 2397)."""
     head, _, payload = uri[5:].partition(",")
     data = urllib.parse.unquote_to_bytes(payload)
+    if not head.lower().endswith(";base64"):
+        return data
     try:
-        return base64.b64decode(data + b"=" * (-len(data) % 4), b"-_" if b"-" in data or b"_" in data else None) \
-            if head.lower().endswith(";base64") else data
+        return base64.b64decode(data.replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-len(data) % 4))
     except ValueError as error:
         raise ReplicateError(f"a data URI that is not base64: {error}") from None
 
-
-def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> Any:
+def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> BinaryIO:
     """The chunks as a file at its start, in memory while it is small, then on disk; stops soon after `most` bytes."""
-    file: Any = io.BytesIO()
+    file: BinaryIO = io.BytesIO()
     for chunk in chunks:
         if isinstance(file, io.BytesIO) and file.tell() + len(chunk) > _MEMORY_MOST:
             import tempfile
@@ -1675,215 +1357,149 @@ def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> Any:
 # Inputs
 # ---------------------------------------------------------------------------------------------------------------------
 
-
-class ModelVersionIdentifier(namedtuple("ModelVersionIdentifier", "owner name version", defaults=(None,))):
-    """A reference in parts; the version is None where there is none."""
-
-    @classmethod
-    def parse(cls, ref: Any) -> ModelVersionIdentifier:
-        """Read "owner/name" or "owner/name:version". Raises ValueError."""
-        match = re.fullmatch(r"([^/:\s]+)/([^/:\s]+)(?::([^/:\s]+))?", ref) if isinstance(ref, str) else None
-        if match and not {".", ".."} & {*match.groups()}:
-            return cls(*match.groups())
-        raise ValueError(f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a 64-character version id, "
-                         "'deployments/owner/name', the http(s) address of a Cog container, or give a Model, Version or "
-                         "Deployment")
-
-
 class _Target:
     """Where a reference runs: the path to create at, what the body adds, and what is known of the model."""
 
-    def __init__(self, path: str, body: Mapping[str, Any] | None = None, *, model: Sequence[str] = (), version: str = "",
-                 iterates: bool | None = None, cog: str = "") -> None:
-        self.path, self.body, self.model, self.version = path, body or {}, model, version
-        self.iterates, self.cog = iterates, cog  # iterates: None while unknown; cog: the container's address
+    def __init__(self, path: str, body: Any = None, model: Any = (), iterates: Any = None, cog: str = "") -> None:
+        self.path, self.body, self.model, self.cog = path, body or {}, model, cog  # cog: a container's address
+        self.version, self.iterates = self.body.get("version", ""), iterates  # iterates: None while unknown
         self.fields: dict[str, _Field] | None = None  # the container's inputs, once they were asked for
 
     def look_up(self, client: Client, call: _Call, prediction: Any = None) -> None:
         """Learn once per client whether the version's output is an iterator; a failure does not stop the run."""
-        model = self.model or str(prediction and prediction.get("model")).split("/")
-        if self.iterates is not None or not self.version or len(model) != 2:
-            return
-        if self.version not in client._iterates:
+        model, known = self.model or str(prediction and prediction.get("model")).split("/"), client._iterates
+        if self.iterates is None and self.version and len(model) == 2:
             try:
-                version = client._fetch("GET", _path("models", *model, "versions", self.version), Version, call=call)
+                if self.version not in known:
+                    path = _path("models", *model, "versions", self.version)
+                    known[self.version] = _iterates(client._fetch("GET", path, Version, call=call))
+                self.iterates = known[self.version]
             except (ReplicateError, ValueError):
-                return
-            client._iterates[self.version] = _iterates(version)
-        self.iterates = client._iterates[self.version]
+                pass
 
     def resolve_latest(self, client: Client, call: _Call) -> bool:
         """Turn a model that is not official into its latest version; False where there is none to turn to."""
         if self.model and not self.version:
-            latest: Any = client._fetch("GET", _path("models", *self.model), Model, call=call).latest_version or {}
-            if latest.get("id"):
-                self.path, self.body, self.version = "/predictions", {"version": latest["id"]}, latest["id"]
-                self.iterates = _iterates(latest)
+            latest = client._fetch("GET", _path("models", *self.model), Model, call=call).latest_version
+            if isinstance(latest, Version) and latest.id:
+                vars(self).update(vars(_target(latest)), model=self.model)
         return bool(self.model and self.version)
-
 
 def _target(ref: Any) -> _Target:
     """Read a reference in any of its forms. Raises ValueError for anything else."""
     if isinstance(ref, Version):
         known = _iterates(ref) if ref.get("openapi_schema") else None
-        return _Target("/predictions", {"version": ref.id}, version=ref.id, iterates=known)
+        return _Target("/predictions", {"version": ref.id}, iterates=known)
     if isinstance(ref, (Model, Deployment)):
-        ref = ref.id if isinstance(ref, Model) else "deployments/" + ref.id
-    elif isinstance(ref, tuple) and 2 <= len(ref) <= 3:
-        ref = "{}/{}".format(*ref) + (f":{ref[2]}" if ref[2:] and ref[2] else "")
-    if isinstance(ref, str) and re.match("https?://", ref, re.IGNORECASE):
-        parts = urllib.parse.urlsplit(ref)
-        _check(parts.hostname and not re.search(r"[@?#\s]", ref), f"{_short(ref)} is no address of a Cog container")
-        return _Target("", cog=re.sub("(/predictions)?/*$", "", ref))
-    if isinstance(ref, str) and re.fullmatch("[0-9a-f]{64}", ref):
-        return _Target("/predictions", {"version": ref}, version=ref)
-    if isinstance(ref, str) and ref.startswith("deployments/"):
-        return _Target(_path("deployments", *ModelVersionIdentifier.parse(ref[12:])[:2], "predictions"))
-    owner, name, version = ModelVersionIdentifier.parse(ref)
-    if version:
-        return _Target("/predictions", {"version": version}, model=(owner, name), version=version)
-    return _Target(_path("models", owner, name, "predictions"), model=(owner, name))
-
+        ref = "deployments/" * isinstance(ref, Deployment) + ref.id
+    match = re.fullmatch(r"((?i:https?)://(?![:/])[^@?#\s]+?)(?:/predictions)?/*|([0-9a-f]{64})|"
+                         r"(?:(deployments)/|(?!deployments/))([^/:\s]+)/([^/:\s]+)(?::([^/:\s]+))?",
+                         ref if isinstance(ref, str) else "")
+    if not match or {".", ".."} & {*match.groups()}:
+        raise ValueError(f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a 64-digit version id,"
+                         " 'deployments/owner/name', a Cog container's address, or give a Model, Version or Deployment")
+    cog, id, deployment, owner, name, version = match.groups()
+    if cog:
+        return _Target("", cog=urllib.parse.urlsplit(cog).geturl())
+    model = () if id or deployment else (owner, name)
+    if id or version and not deployment:
+        return _Target("/predictions", {"version": id or version}, model)
+    return _Target(_path("deployments" if deployment else "models", owner, name, "predictions"), model=model)
 
 def _iterates(version: Mapping[str, Any]) -> bool:
     """Whether a version's output comes item by item, from its schema and, where that is too old to say, its age."""
     output = _part(version.get("openapi_schema"), "Output")
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", str(version.get("cog_version") or ""))
     old = numbers is not None and tuple(int(n) for n in numbers.groups()) < _MARKED_SINCE
-    return output.get("type") == "array" and (old or output.get("x-cog-array-type") == "iterator")
-
+    return output.get("types") == ["array"] and (old or output.get("x-cog-array-type") == "iterator")
 
 def _hold_seconds(wait: Any) -> int:
     """The argument `wait` as seconds that the server is asked to hold the creating request."""
-    if wait is None or isinstance(wait, bool):
-        return _HOLD if wait else 0
-    _check(isinstance(wait, int) and 1 <= wait <= _HOLD, f"wait is True, False or 1 to {_HOLD} whole seconds, not {wait!r}")
-    return int(wait)
-
+    good = wait is None or wait is False or isinstance(wait, int) and 1 <= wait <= _HOLD
+    _check(good, f"wait is True, False or 1 to {_HOLD} whole seconds, not {wait!r}")
+    return _HOLD if wait is True else int(wait or 0)
 
 def _duration(value: Any) -> str:
-    """The argument `cancel_after` as the header: seconds, or text such as "5m" or "1h30m45s"; 5 s at least."""
-    text = f"{math.ceil(value)}s" if _is_number(value) else value.strip() if isinstance(value, str) else ""
-    match = re.fullmatch(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
-    hours, minutes, seconds = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
-    asked: Any = value if _is_number(value) else hours * 3600 + minutes * 60 + seconds
-    _check(asked >= 5,
-           f"cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', not {value!r}")
+    """The argument `cancel_after` as the header: whole seconds, or text such as "5m" or "1h30m45s"; 5 s at least."""
+    text = f"{int(value)}s" if _is_number(value) else str(value).strip()
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
+    seconds = sum(int(number or 0) * unit for number, unit in zip(match.groups(), (3600, 60, 1))) if match else 0
+    _check(seconds >= 5, f"cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', not {value!r}")
     return text
 
-
 class _Inputs:
-    """A model's input on its way into JSON. encode() checks and converts it without a request; upload() does the rest."""
+    """A model's input on its way into JSON: encode() checks and converts it, upload() sends the large files."""
 
     def __init__(self, strategy: str | None = None) -> None:
         self.strategy = strategy
-        self.large: list[tuple[Any, Any, _Source]] = []  # where in the encoded input a URL is still to be put
+        self.large: list[tuple[Any, Any]] = []  # where in the encoded input a file stands in place of its URL
 
-    def encode(self, input: Any) -> Any:
-        if input is not None and not isinstance(input, abc.Mapping):
-            raise TypeError(f"input is a dict of the model's inputs, not {type(input).__name__}: {_short(input)}")
-        holder: dict[str, Any] = {}
-        try:
-            self._put(holder, "input", input or {}, "input")
-        except BaseException as error:
-            self.close()
-            _check(not isinstance(error, RecursionError), "input contains itself, or is nested too deeply")
-            raise
-        return holder["input"]
-
-    def _put(self, holder: Any, key: Any, value: Any, where: str) -> None:
-        """Set holder[key] to the JSON form of a value; `where` is its place, for errors."""
-        if value is None or isinstance(value, (str, bool, int, float)):
+    def encode(self, value: Any, where: str = "input") -> Any:
+        """The JSON form of an input, or of a value in it; `where` is its place, for errors."""
+        if where == "input" and not isinstance(value, abc.Mapping):
+            _check(value is None, f"input is a dict of the model's inputs, not {_short(value)}")
+            return {}
+        if value is None or isinstance(value, (str, int, float)):
             _check(not isinstance(value, float) or math.isfinite(value), f"{where} is {value!r}, which JSON cannot say")
-            holder[key] = value
-        elif isinstance(value, File):
-            holder[key] = value.urls["get"]
-        elif isinstance(value, abc.Mapping):
-            holder[key] = {}
-            for name, item in value.items():
-                if not isinstance(name, str):
-                    raise TypeError(f"{where} has the key {name!r}: JSON's are text")
-                self._put(holder[key], name, item, f"{where}[{name!r}]")
-        elif isinstance(value, (bytes, bytearray, memoryview, os.PathLike)) or hasattr(value, "read"):
-            self._put_file(holder, key, _Source(value, where, isinstance(value, os.PathLike)))
-        elif hasattr(value, "tolist"):  # numpy's arrays and scalars
-            self._put(holder, key, value.tolist(), where)
-        elif isinstance(value, (abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView, deque)):
-            holder[key] = []
-            for number, item in enumerate(value):
-                holder[key].append(None)
-                self._put(holder[key], number, item, f"{where}[{number}]")
-        elif hasattr(value, "isoformat"):
-            holder[key] = value.isoformat()
-        else:
-            raise TypeError(f"{where} is {type(value).__name__}: give JSON values, files, paths, bytes, numpy arrays or dates")
+            return value
+        if isinstance(value, File):
+            return value.urls["get"]
+        if isinstance(value, (bytes, bytearray, memoryview, os.PathLike)) or callable(getattr(value, "read", None)):
+            return self._file(value, where)
+        if isinstance(value, (abc.Mapping, abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView)):
+            made: Any = dict(value) if isinstance(value, abc.Mapping) else list(value)
+            _check(where.count("[") < 200, f"{where[:80]}... contains itself, or is nested too deeply")
+            wrong = [key for key in made if isinstance(made, dict) and not isinstance(key, str)]
+            _check(not wrong, f"{where} has keys that are no text: {_short(wrong)}")
+            places: Any = made.items() if isinstance(made, dict) else enumerate(made)
+            for key, item in places:
+                made[key] = self.encode(item, f"{where}[{key!r}]")
+                if isinstance(made[key], _Source):
+                    self.large.append((made, key))
+            return made
+        for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
+            if hasattr(value, convert):
+                return self.encode(getattr(value, convert)(), where)
+        raise TypeError(f"{where} is {type(value).__name__}: give JSON values, files, paths, bytes, arrays or dates")
 
-    def _put_file(self, holder: Any, key: Any, source: _Source) -> None:
-        if self.strategy == "base64" or self.strategy is None and source.size <= _INLINE_MOST:
-            with source:
-                data = b"".join(source)
-            holder[key] = f"data:{_media_type(source.name, data)};base64,{base64.b64encode(data).decode('ascii')}"
-        else:
-            self.large.append((holder, key, source))
-            source.check_size()
+    def _file(self, value: Any, where: str) -> Any:
+        """A file as a data URI, or, where it is to be uploaded, as its _Source."""
+        most = math.inf if self.strategy == "base64" else _UPLOAD_MOST
+        source = _Source(value, where, isinstance(value, os.PathLike), most)
+        if self.strategy == "url" or self.strategy is None and source.size > _INLINE_MOST:
+            return source
+        with source:
+            data = b"".join(source)
+        return f"data:{_media_type(source.name, data)};base64,{base64.b64encode(data).decode('ascii')}"
 
     def upload(self, client: Client, call: _Call) -> None:
         """Upload what is too large to go inline; a failure raises, before anything is created."""
-        try:
-            for holder, key, source in self.large:
-                holder[key] = (source.upload(client, call).urls or {}).get("get")
-                if not holder[key]:
-                    raise NetworkError(f"{source.where}: the API's answer to its upload has no URL")
-        finally:
-            self.close()
-
-    def close(self) -> None:
         while self.large:
-            self.large.pop()[2].close()
+            holder, key = self.large.pop(0)
+            with holder[key] as source:
+                holder[key] = (source.upload(client, call).urls or {}).get("get")
+            if not holder[key]:
+                raise NetworkError(f"{source.where}: the API's answer to its upload has no URL")
 
+class _Source(io.IOBase):
+    """A file on its way in, sent from where it stands, as often as need be; what it opened is closed after `with`."""
 
-class _Source:
-    """A file on its way in: read from where it stands, as often as it has to be sent, left open if it is the caller's."""
-
-    def __init__(self, thing: Any, where: str, path: bool) -> None:
-        self.where, self.own = where, path
+    def __init__(self, thing: Any, where: str, path: bool, most: float = _UPLOAD_MOST) -> None:
+        self.where, self.own, self.head, self.tail = where, False, b"", b""
         name = os.fspath(thing) if path else getattr(thing, "name", "")
-        if path:
-            try:
-                thing = open(thing, "rb")
-            except OSError as error:
-                raise ValueError(f"{where}: cannot read {name}: {error.strerror}") from error
-        elif isinstance(thing, (bytes, bytearray, memoryview)):
-            thing = io.BytesIO(thing)
-        elif not hasattr(thing, "read"):
-            raise TypeError(f"{where} is {type(thing).__name__}: give a path, bytes or an open file")
         self.name = os.path.basename(name) if isinstance(name, str) and name[:1] != "<" else ""
         try:
-            if hasattr(getattr(thing, "buffer", None), "read"):  # opened as text
-                thing.seek(thing.tell())
-                thing = thing.buffer
-            self.file, self.start = thing, thing.tell()
-            thing.seek(0, io.SEEK_END)
-            self.size = max(0, thing.tell() - self.start)
-            thing.seek(self.start)
-            seekable = isinstance(thing.read(0), bytes)
-        except (AttributeError, OSError, ValueError, TypeError) as error:  # a pipe, a socket, or an object with read() alone
-            _check("telling" not in str(error), f"{where}: a text file that is iterated over cannot say where it stands: "
-                   "seek first, or open it in binary mode")
-            thing, seekable = getattr(thing, "buffer", thing), False
-        if not seekable:
-            try:
-                self.file = _spooled(_pieces(thing), _UPLOAD_MOST)
-            except (OSError, TypeError, ValueError) as error:
-                raise ValueError(f"{where} cannot be read: {error}") from error
-            self.start, self.size, self.own = 0, self.file.seek(0, io.SEEK_END), True
-
-    def check_size(self) -> None:
-        _check(self.size <= _UPLOAD_MOST, f"{self.where}: {self.name or 'the file'} is larger than 100 MiB, the most that "
-               "the files API takes; put it where it has a URL, and give that")
+            self.file, self.own = _opened(thing, path, most)
+            self.start = self.file.tell()
+            self.file.seek(0, io.SEEK_END)
+            self.size = max(0, self.file.tell() - self.start)
+        except (AttributeError, OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{where} cannot be read: {error}") from error
+        _check(self.size <= most, f"{where} is larger than the 100 MiB that the files API takes: give a URL of it")
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield its bytes from the start, as many as there were at first."""
+        """Yield its bytes from the start, as many as there were at first, with what upload() puts around them."""
+        yield self.head
         self.file.seek(self.start)
         left = self.size
         while left:
@@ -1892,37 +1508,40 @@ class _Source:
                 raise ReplicateError(f"{self.where}: the file became shorter while it was sent", _final=True)
             left -= len(block)
             yield block
+        yield self.tail
 
-    def upload(self, client: Client, call: _Call, filename: str | None = None, content_type: str | None = None,
-               metadata: Any = None) -> File:
-        """Send it to the files API, streamed."""
-        self.check_size()
+    def upload(self, client: Client, call: _Call, filename: Any = None, kind: Any = None, metadata: Any = None) -> File:
+        """Send it to the files API, streamed as multipart/form-data (RFC 7578)."""
         name = re.sub(r"[\x00-\x1f\x7f]", "_", filename or self.name or "file")
-        _check(len(name.encode()) <= 255, "filename is longer than 255 bytes, the most that the API takes")
-        kind = content_type or _media_type(name, next(iter(self), b""))
+        kind = kind or _media_type(name, next(filter(None, self), b""))
         _check(not re.search(r"[\x00-\x1f\x7f]", kind), f"content_type is a media type as image/png, not {kind!r}")
-        body = _Multipart(self, name, kind, metadata)
-        return client._fetch("POST", "/files", File, body, noun="file", call=call)
-
-    def __enter__(self) -> _Source:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
+        boundary, quoted = os.urandom(16).hex(), re.sub(r'(["\\])', r"\\\1", name)
+        fields = {'"filename"': name, '"type"': kind, '"metadata"': json.dumps(metadata or {}, allow_nan=False),
+                  f'"content"; filename="{quoted}"\r\nContent-Type: {kind}': ""}  # the file itself follows
+        parts = [f"--{boundary}\r\nContent-Disposition: form-data; name={key}\r\n\r\n{fields[key]}" for key in fields]
+        self.head, self.tail = "\r\n".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
+        self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}",
+                        "Content-Length": str(len(self.head) + self.size + len(self.tail))}
+        return client._fetch("POST", "/files", File, self, noun="file", call=call)
 
     def close(self) -> None:
         if self.own:
             self.file.close()
 
+_Multipart = _Source  # as the client calls it
 
-def _pieces(thing: Any) -> Iterator[bytes]:
-    """What read() gives until it gives nothing, as bytes."""
-    while True:
-        piece = thing.read(_BLOCK)
-        if not piece:
-            return
-        yield piece.encode() if isinstance(piece, str) else piece
-
+def _opened(thing: Any, path: bool, most: float) -> tuple[Any, bool]:
+    """A path, bytes or a file as a binary file that can seek, a copy if need be; and whether it is ours to close."""
+    raw = isinstance(thing, (bytes, bytearray, memoryview))
+    thing = io.BytesIO(thing) if raw else open(thing, "rb") if path else thing
+    if hasattr(getattr(thing, "buffer", None), "read"):  # opened as text
+        if thing.seekable():
+            thing.seek(thing.tell())
+        thing = thing.buffer
+    if getattr(thing, "seekable", bool)() and isinstance(thing.read(0), bytes):
+        return thing, path
+    pieces = itertools.takewhile(len, iter(lambda: thing.read(_BLOCK), None))
+    return _spooled((piece.encode() if isinstance(piece, str) else piece for piece in pieces), most), True
 
 _SIGNATURES = (  # what a file begins with, as a pattern, and its media type: the formats that models take
     (rb"\x89PNG\r\n\x1a\n", "image/png"), (rb"\xff\xd8\xff", "image/jpeg"), (rb"GIF8[79]a", "image/gif"),
@@ -1932,171 +1551,121 @@ _SIGNATURES = (  # what a file begins with, as a pattern, and its media type: th
     (rb"\0...ftyp", "video/mp4"), (rb"fLaC\0", "audio/flac"), (rb"OggS\0", "audio/ogg"),
     (rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]", "audio/mpeg"), (rb"\x1a\x45\xdf\xa3", "video/webm"),
     (rb"%PDF-\d", "application/pdf"), (rb"PK\x03\x04", "application/zip"), (rb"\x1f\x8b", "application/gzip"),
-    (rb".{257}ustar", "application/x-tar"), (rb"glTF\x02", "model/gltf-binary"),
-)
-
+    (rb".{257}ustar", "application/x-tar"), (rb"glTF\x02", "model/gltf-binary"))
 
 def _media_type(name: str, head: bytes = b"") -> str:
-    """The media type by the name, else by the first bytes where they are a known signature; text is never guessed at."""
+    """The media type by the name, else by the first bytes if they are a known signature; text is never guessed at."""
     import mimetypes
-    guessed, encoding = mimetypes.guess_type(name)
-    if encoding:
-        return "application/gzip" if encoding == "gzip" else "application/octet-stream"
+    guessed, packed = mimetypes.guess_type(name)  # packed: what is guessed is inside
     found = (kind for start, kind in _SIGNATURES if re.match(start, head, re.DOTALL))
-    return guessed or next(found, "application/octet-stream")
-
-
-class _Multipart:
-    """multipart/form-data (RFC 7578) with one file, streamed: iterate it as often as it has to be sent."""
-
-    def __init__(self, source: _Source, filename: str, content_type: str, metadata: Any) -> None:
-        boundary, quoted = os.urandom(16).hex(), re.sub(r'(["\\])', r"\\\1", filename)
-        fields = {"filename": filename, "type": content_type}
-        if metadata is not None:
-            fields["metadata"] = json.dumps(metadata, allow_nan=False)
-        start = f"--{boundary}\r\nContent-Disposition: form-data; name="
-        parts = [f'{start}"{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-        parts.append(f'{start}"content"; filename="{quoted}"\r\nContent-Type: {content_type}\r\n\r\n')
-        self.head, self.source, self.tail = "".join(parts).encode(), source, f"\r\n--{boundary}--\r\n".encode()
-        self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}",
-                        "Content-Length": str(len(self.head) + source.size + len(self.tail))}
-
-    def __iter__(self) -> Iterator[bytes]:
-        return itertools.chain([self.head], self.source, [self.tail])
-
+    return guessed if guessed and not packed else next(found, "application/octet-stream")
 
 class _Field:
-    """One input of a model, resolved from its schema; types and choices may be hidden in references and options."""
+    """One input of a model, from its schema; types and choices may be hidden in references and options."""
 
-    def __init__(self, name: str, schema: Any, components: Mapping[str, Any], required: bool) -> None:
-        merged: Any = _resolved(schema, components)
-        options = [_resolved(option, components) for key in ("anyOf", "oneOf") for option in merged.get(key) or ()]
-        real = [option for option in options if option.get("type") != "null"]
-        for option in reversed(real):
-            merged = {**option, **merged}
-        self.name, self.required = name, required
-        self.nullable = bool(merged.get("nullable")) or len(real) < len(options)
-        self.choices: list[Any] = merged.get("enum") or []
-        self.types = [option["type"] for option in real or [merged] if option.get("type")]
-        if self.choices and not self.types:  # a choice without a type has its members'
-            self.types = sorted({_JSON_TYPES.get(type(choice), "string") for choice in self.choices})
-        self.secret, self.order = merged.get("format") == "password", merged.get("x-order")
-        self.items = _resolved(merged.get("items"), components)
-        self.file = "uri" in (merged.get("format"), self.items.get("format"))
-        self.least, self.most = merged.get("minimum", merged.get("ge")), merged.get("maximum", merged.get("le"))
-        self.default, self.description = merged.get("default"), str(merged.get("description") or "")
+    def __init__(self, name: str, schema: Any, openapi: Any, required: bool) -> None:
+        schema = _resolved(schema, openapi)
+        self.name, self.required, self.items = name, required, _resolved(schema.get("items"), openapi)
+        kinds, order = schema.get("types", ()), schema.get("x-order")
+        self.types = [*dict.fromkeys(kind for kind in kinds if kind != "null")]
+        self.nullable, self.secret = bool(schema.get("nullable")) or "null" in kinds, schema.get("format") == "password"
+        self.choices: list[Any] = schema.get("enum") or []
+        self.order = order if _is_number(order) else math.inf
+        self.file = "uri" in (schema.get("format"), self.items.get("format"))
+        self.least, self.most = schema.get("minimum", schema.get("ge")), schema.get("maximum", schema.get("le"))
+        self.default, self.description = schema.get("default"), str(schema.get("description") or "")
 
     def fault(self, value: Any) -> str:
         """What is wrong with a value, "" if nothing; a secret is not shown."""
-        if value is None and self.nullable or isinstance(value, (bytes, os.PathLike)) and self.file:
-            return ""
         shown = "" if self.secret else f", not {_short(value)}"
-        number: Any = value if _is_number(value) else None
-        if self.choices and not any(type(choice) is type(value) and choice == value for choice in self.choices):
-            near = _nearest(str(value), [str(choice) for choice in self.choices])
-            return "is to be one of its choices" + shown + ("" if self.secret else near)
-        if self.types and not any(_is_a(value, kind) for kind in self.types):
-            return f"is to be {' or '.join(self.types)}{shown}"
-        kind = self.items.get("type")
-        if isinstance(value, list) and isinstance(kind, str) and not self.file and not all(_is_a(item, kind) for item in value):
-            return f"is to be a list of {kind}s{shown}"
-        if self.file and isinstance(value, str) and not _is_file(value) and os.path.exists(value):
-            return f"is to be a file or URL: did you mean {self.name}=@{value}?"
-        if number is not None and _is_number(self.least) and number < self.least:
-            return f"is at least {self.least}{shown}"
-        return f"is at most {self.most}{shown}" if number is not None and _is_number(self.most) and number > self.most else ""
+        kinds = () if self.file or not isinstance(value, list) else self.items.get("types", ())
+        near = "" if self.secret else _nearest(str(value), [str(choice) for choice in self.choices])
+        wrong = {
+            f"is to be one of its choices{shown}{near}": self.choices and value not in self.choices,
+            f"is to be {' or '.join(self.types)}{shown}": not _fits(value, self.types),
+            f"is to be a list of {' or '.join(kinds)}{shown}": kinds and not all(_fits(item, kinds) for item in value),
+            f"is at least {self.least}{shown}": _is_number(self.least) and _is_number(value) and value < self.least,
+            f"is at most {self.most}{shown}": _is_number(self.most) and _is_number(value) and value > self.most}
+        fine = value is None and self.nullable or isinstance(value, (bytes, os.PathLike)) and self.file
+        return next((fault for fault, found in wrong.items() if found and not fine), "")
 
     def parse(self, text: str) -> Any:
         """A text as the value that the schema takes it for; a string takes it as it stands."""
         for choice in self.choices:
             if text == (choice if isinstance(choice, str) else json.dumps(choice)):
                 return choice
-        value: Any = text
         try:
-            value = json.loads({"yes": "true", "no": "false", "True": "true", "False": "false"}.get(text, text))
+            value = json.loads(text)
         except ValueError:
-            pass
+            value = text
         if "string" in self.types:
-            return value if isinstance(value, (list, dict)) and any(_is_a(value, kind) for kind in self.types) else text
-        if "array" in self.types and not isinstance(value, list):
-            return [text if self.items.get("type", "string") == "string" else value]
-        number: Any = value
-        return int(number) if self.types == ["integer"] and _is_a(value, "integer") else value
+            return value if isinstance(value, (list, dict)) and _fits(value, self.types) else text
+        one = text if "string" in self.items.get("types", ["string"]) else value
+        return [one] if "array" in self.types and not isinstance(value, list) else value
 
-
-_JSON_TYPES: dict[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a value is of a JSON Schema type; 1.0 is an integer, true is none; an unknown type is any."""
-    known = _JSON_TYPES.get(type(value))
-    if known == "number" and kind in ("integer", "number"):
-        return math.isfinite(value) and (kind == "number" or value == int(value))
-    return known == kind or known == "integer" and kind == "number" or kind not in _JSON_TYPES.values()
-
+def _fits(value: Any, types: Sequence[str]) -> bool:
+    """Whether a value is of one of these JSON Schema types; 1.0 is an integer, true is none; an unknown one is any."""
+    known: dict[str, Any] = {"string": str, "boolean": bool, "array": list, "object": dict}
+    number = _is_number(value)
+    return not types or any(number and (kind == "number" or value == int(value)) if kind in ("integer", "number")
+                            else isinstance(value, known.get(kind, object)) for kind in types)
 
 def _nearest(word: str, known: Sequence[str]) -> str:
     import difflib
-    near = difflib.get_close_matches(word, known, 1, 0.5)
-    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known[:20])}{' ...' if known[20:] else ''}"
+    near, more = difflib.get_close_matches(word, known, 1, 0.5), " ..." if len(known) > 20 else ""
+    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known[:20])}{more}"
 
-
-def _resolved(schema: Any, components: Mapping[str, Any], depth: int = 8) -> dict[str, Any]:
-    """A schema with its `$ref` and `allOf` merged into it; what stands beside them wins."""
-    merged: dict[str, Any] = {}
-    if isinstance(schema, dict) and depth:
-        name = str(schema.get("$ref", "")).rpartition("/")[2]
-        for part in [components.get(name), *(schema.get("allOf") or ())]:
-            merged.update(_resolved(part, components, depth - 1))
-        merged.update((key, value) for key, value in schema.items() if key not in ("allOf", "$ref"))
-    return merged
-
+def _resolved(schema: Any, openapi: Any, depth: int = 8) -> dict[str, Any]:
+    """A schema with its references and options merged into it, below what stands beside them; `types` are of all."""
+    if not isinstance(schema, dict) or not depth:
+        return {}
+    components = ((openapi or {}).get("components") or {}).get("schemas") or {}
+    parts = [components.get(str(schema.get("$ref")).rpartition("/")[2])]
+    parts += [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key) or ()]
+    found = [_resolved(part, openapi, depth - 1) for part in parts]
+    merged = {key: part[key] for part in [*reversed(found), schema] for key in part if key != "$ref"}
+    own = schema.get("type")
+    types = [own] if isinstance(own, str) else [kind for part in found for kind in part.get("types", ())]
+    return dict(merged, types=types) if merged else {}
 
 def _part(openapi: Any, name: str) -> dict[str, Any]:
     """components.schemas[name] of a model's schema; {} where there is none."""
-    components = ((openapi or {}).get("components") or {}).get("schemas") or {}
-    return _resolved(components.get(name), components)
-
+    return _resolved({"$ref": name}, openapi)
 
 def _inputs_of(openapi: Any) -> dict[str, _Field]:
     """A model's inputs by name, in their order; {} where there is no schema."""
-    components, schema = ((openapi or {}).get("components") or {}).get("schemas") or {}, _part(openapi, "Input")
-    fields = [_Field(name, part, components, name in (schema.get("required") or ()))
-              for name, part in (schema.get("properties") or {}).items()]
-    return {field.name: field for field in sorted(fields, key=lambda field: (field.order is None, field.order or 0))}
-
+    schema = _part(openapi, "Input")
+    required, properties = schema.get("required") or (), schema.get("properties") or {}
+    fields = [_Field(name, part, openapi, name in required) for name, part in properties.items()]
+    return {field.name: field for field in sorted(fields, key=lambda field: field.order)}
 
 def _faults(input: Mapping[str, Any], fields: Mapping[str, _Field], unchecked: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with an input; nothing where there is no schema. The values of `unchecked` are not looked at."""
-    if not fields:
-        return []
-    found = [f"there is no input {name!r}" + _nearest(name, list(fields)) for name in input if name not in fields]
-    found += [f"{name} {fault}" for name, value in input.items() if name in fields and name not in unchecked
-              for fault in [fields[name].fault(value)] if fault]
-    return found + [f"{name} is required" for name, field in fields.items() if field.required and name not in input]
-
+    """All that is wrong with an input, but for the values of `unchecked`; nothing where there is no schema."""
+    unknown = [f"there is no input {n!r}{_nearest(n, [*fields])}" for n in input if fields and n not in fields]
+    found = [(name, fields[name].fault(input[name])) for name in input if name in fields and name not in unchecked]
+    missing = [f"{name} is required" for name, field in fields.items() if field.required and name not in input]
+    return [*unknown, *(f"{name} {fault}" for name, fault in found if fault), *missing]
 
 def _description(client: Client, ref: Any) -> tuple[str, Any]:
     """A model's description, and its schema, None where there is none to be had."""
     target = _target(ref)
-    model: Any = Resource()
     if target.cog:
         return "", _cog_schema(client, target.cog, _Call(client))
-    if isinstance(ref, Version):
-        return "", ref.openapi_schema
     if target.path.startswith("/deployments"):
         release = client.deployments.get(*target.path.split("/")[2:4]).current_release
+        if not release:
+            return "", None
         target = _target(f"{release.model}:{release.version}")
-    if target.model:
-        model = client.models.get(*target.model)
-        if target.version and (model.latest_version or {}).get("id") != target.version:
-            model["latest_version"] = client.models.versions.get(*target.model, target.version)
-    return str(model.get("description") or ""), (model.get("latest_version") or {}).get("openapi_schema")
+    if isinstance(ref, Version) or not target.model:
+        return "", getattr(ref, "openapi_schema", None)
+    if target.version:
+        return "", client.models.versions.get(*target.model, target.version).openapi_schema
+    model = client.models.get(*target.model)
+    return str(model.description or ""), (model.latest_version or Version()).openapi_schema
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Streams
 # ---------------------------------------------------------------------------------------------------------------------
-
 
 class ServerSentEvent(namedtuple("ServerSentEvent", "event data id retry", defaults=("", "", None))):
     """One event of a stream: `event` is output, logs, error, done or a word of tomorrow; str() is an output's text."""
@@ -2107,16 +1676,14 @@ class ServerSentEvent(namedtuple("ServerSentEvent", "event data id retry", defau
     def __str__(self) -> str:
         return str(self.data) if self.event == "output" else ""
 
-
 def _event(event: str, data: str, id: str, client: Client | None) -> ServerSentEvent:
     """An event whose data is a FileOutput where it is a file and the caller wants that (client is given)."""
     return ServerSentEvent(event, FileOutput(data, client) if client is not None and _is_file(data) else data, id)
 
-
 def _decode(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
-    """Decode server-sent events from bytes split anywhere (WHATWG HTML, section 9.2.6, "Interpreting an event stream")."""
+    """Decode server-sent events from bytes split anywhere (WHATWG HTML, section 9.2.6)."""
     rest: list[bytes] = []
-    data: list[bytes] = []
+    data: list[str] = []
     retry: int | None = None
     event, last_id, after_cr, first = "", "", False, True
     for chunk in chunks:
@@ -2125,25 +1692,25 @@ def _decode(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
         after_cr = chunk.endswith(b"\r") or after_cr and not chunk
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         rest.append(chunk[:end] if end else chunk)
-        lines, rest = (b"".join(rest).splitlines(), [chunk[end:]]) if end else ([], rest)
-        if lines and first:
-            lines[0], first = lines[0][3:] if lines[0].startswith(b"\xef\xbb\xbf") else lines[0], False
-        for line in lines:  # bytes know no other line ends than the three
-            field, _, value = line.partition(b":")
-            value = value[1:] if value[:1] == b" " else value
-            if field == b"data":
+        if not end:
+            continue
+        text, rest = b"".join(rest).decode("utf-8", "replace"), [chunk[end:]]
+        text, first = text[1:] if first and text[0] == "\ufeff" else text, False
+        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
+            field, _, value = line.partition(":")
+            value = value[1:] if value[:1] == " " else value
+            if field == "data":
                 data.append(value)
             elif not line:
                 if data:
-                    yield ServerSentEvent(event or "message", b"\n".join(data).decode("utf-8", "replace"), last_id, retry)
+                    yield ServerSentEvent(event or "message", "\n".join(data), last_id, retry)
                 event, data, retry = "", [], None
-            elif field == b"event":
-                event = value.decode("utf-8", "replace")
-            elif field == b"id" and b"\0" not in value:
-                last_id = value.decode("utf-8", "replace")
-            elif field == b"retry" and re.fullmatch(b"[0-9]{1,9}", value):
+            elif field == "event":
+                event = value
+            elif field == "id" and "\0" not in value:
+                last_id = value
+            elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
                 retry = int(value)
-
 
 def _streamed(prediction: Prediction, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
     """The events of a prediction's stream. A drop is resumed after the last event, at the pace of polls."""
@@ -2152,12 +1719,12 @@ def _streamed(prediction: Prediction, call: _Call, use_file_output: bool) -> Ite
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
     polls = prediction._polls(call)
     while True:
+        again = set(seen)  # a server that starts from the beginning again is not believed twice
         try:
-            response = client._transport.request("GET", prediction._url("stream"), "open", headers=headers, call=call)
-            again = set(seen)  # a server that starts from the beginning again is not believed twice
-            with response:
-                for event in _decode(response.blocks(_BLOCK)) if response.is_event_stream() else ():
-                    if event.id and event.id in again:
+            url = prediction._url("stream")
+            with client._transport.request("GET", url, "open", headers=headers, call=call) as answer:
+                for event in answer.events() or ():
+                    if event.id in again:
                         continue
                     if event.id:
                         seen.add(event.id)
@@ -2170,37 +1737,27 @@ def _streamed(prediction: Prediction, call: _Call, use_file_output: bool) -> Ite
                         return
         except APIError:  # the stream is gone
             known, last_id = known or -1, ""
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            call.check()
-            if call.over():
-                raise call.expired() from None
+        except _BROKEN as error:
             _log("stream of %s dropped: %s", prediction.get("id"), type(error).__name__)
         if known and not last_id or next(polls, call) is call:  # no place to resume at, or over: go on by its output
             yield from prediction._polled(call, use_file_output, max(0, known))
             return
 
-
 def _take_event(event: ServerSentEvent, prediction: Prediction) -> None:
     """Note what an event tells of the run: its logs, its end; ModelError where that is no success."""
-    told: Any = {}
-    if event.event in ("done", "error") and event.data.lstrip().startswith("{"):
-        try:
-            told = json.loads(event.data)
-        except ValueError:  # only its being there is certain
-            pass
+    told: Any = _parsed(event.data) if event.event in ("done", "error") else None
+    told = told if isinstance(told, dict) else {}
     if event.event == "logs":
         prediction["logs"] = (prediction.get("logs") or "") + event.data
-    elif event.event == "error" or told.get("reason") in ("error", "canceled"):
+    elif event.event == "error" or told.get("reason") in ("error", "failed", "canceled", "aborted"):
         prediction["status"] = "canceled" if told.get("reason") == "canceled" else "failed"
         raise ModelError(prediction, told.get("detail") or (event.data if event.event == "error" else None))
     elif event.event == "done" and prediction._running:
         prediction["status"] = "succeeded"
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Self-hosted models (Cog)
 # ---------------------------------------------------------------------------------------------------------------------
-
 
 def _cog_schema(client: Client, address: str, call: _Call) -> Any:
     """The container's schema, or None where it has none or is not up yet."""
@@ -2210,7 +1767,6 @@ def _cog_schema(client: Client, address: str, call: _Call) -> Any:
     except (APIError, NetworkError):
         return None
 
-
 class _CogJob(_Job):
     """A run in a container of one's own, over Cog's HTTP API (https://cog.run/http).
 
@@ -2218,11 +1774,12 @@ class _CogJob(_Job):
     cannot have been acted on.
     """
 
-    def __init__(self, client: Client, target: _Target, input: Any, *, file_encoding_strategy: str | None = None,
-                 **options: Any) -> None:
-        _check(file_encoding_strategy != "url", "a self-hosted model takes files as data URIs, not as 'url'")
-        super().__init__(client, target, input, file_encoding_strategy="base64", **options)
+    def __init__(self, client: Client, target: _Target, input: Any, **options: Any) -> None:
+        _check(options.get("file_encoding_strategy") != "url", "a self-hosted model takes no file by 'url'")
+        _check(options.get("cancel_after") is None, "a self-hosted model keeps no deadline: give timeout= instead")
+        super().__init__(client, target, input, **dict(options, file_encoding_strategy="base64"))
         self.id, self.call.bare = base64.b32encode(os.urandom(15)).decode("ascii").lower(), True
+        self.url = f"{target.cog}/predictions/{self.id}"
 
     def start(self) -> Any:
         """Wait for the container to be up, and check the names of the inputs, which it would not."""
@@ -2232,12 +1789,13 @@ class _CogJob(_Job):
                 self.target.fields, self.target.iterates = _inputs_of(schema), _iterates({"openapi_schema": schema})
             else:
                 self.call.pause(self.poll_interval)
-        wrong = [f for f in _faults(self.body["input"], self.target.fields, self.body["input"]) if f.startswith("there")]
+        input = self.body["input"]
+        wrong = [fault for fault in _faults(input, self.target.fields, input) if fault.startswith("there")]
         _check(not wrong, "; ".join(wrong))
 
     def output(self) -> Any:
         with self:
-            self._take_answer(self._sent("application/json"))
+            deque(self._parts("application/json"), 0)  # to its end
         return super().output()
 
     def items(self) -> Iterator[Any]:
@@ -2251,10 +1809,7 @@ class _CogJob(_Job):
 
     def cancel(self, call: _Call) -> None:
         call.bare = True
-        self._request("POST", f"/predictions/{self.id}/cancel", "nothing", call)
-
-    def _request(self, method: str, path: str, read: Any, call: _Call, **options: Any) -> Any:
-        return self.client._transport.request(method, self.target.cog + path, read, call=call, noun="run", **options)
+        self.client._transport.request("POST", self.url + "/cancel", "nothing", call=call, noun="cancel")
 
     def _starting(self) -> bool:
         """Whether the container is still setting up. Raises, with its logs, where that has failed."""
@@ -2264,87 +1819,69 @@ class _CogJob(_Job):
             return False
         status, logs = str(health.get("status")).upper(), (health.get("setup") or {}).get("logs")
         if status in ("SETUP_FAILED", "DEFUNCT"):
-            raise ReplicateError(f"the model at {self.target.cog} cannot run ({status}): {logs or 'no logs'}", detail=logs)
+            raise ReplicateError(f"{self.target.cog} cannot run its model ({status}): {logs or 'no logs'}", detail=logs)
         return status == "STARTING"
 
     def _sent(self, accept: str) -> Any:
         """Send the run, as soon as the container takes it, and return the open answer."""
         headers = {"Accept": accept, "Content-Type": "application/json", "Accept-Encoding": "identity"}
         while True:
-            self.prediction = Prediction({"id": self.id, "status": "starting", "input": self.body["input"]}, self.client)
+            self.prediction = Prediction({"id": self.id, "status": "starting", **self.body}, self.client)
             try:
-                return self._request("PUT", f"/predictions/{self.id}", "open", self.call, headers=headers, hold=None,
-                                     body=json.dumps(self.body).encode())
+                return self.client._transport.request("PUT", self.url, "open", call=self.call, headers=headers,
+                                                      noun="run", hold=None, body=json.dumps(self.body).encode())
             except ReplicateError as error:
-                if not error._sent or error.status in (409, 503) or 400 <= (error.status or 0) < 500:
+                if not error._sent or 400 <= (error.status or 0) < 500 or error.status == 503:
                     self.prediction = None  # it runs nothing, so there is nothing to cancel
+                if error.status == 406 and accept != "application/json":
+                    return self._sent("application/json")
                 if error.status not in (409, 503):
                     raise
             self._starting()
             self.call.pause(self.poll_interval)
 
-    def _take_answer(self, response: Any) -> None:
-        """Take the one answer of a run, which comes when it is over."""
+    def _parts(self, accept: str = "text/event-stream") -> Iterator[tuple[str, Any]]:
+        """Run it to its end: pairs of an event's name and value, output and logs as they come, then done."""
+        end: Any = {}
         try:
-            answer = _read(response, "object")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._broken(error) from None
-        self._take_end(answer)
-
-    def _broken(self, error: Exception) -> ReplicateError:
-        failure = self.client._transport.explained(error, "PUT", f"{self.target.cog}/predictions/{self.id}", self.call)
-        failure.args = (str(failure) + _may_exist("run"),)
-        return failure
-
-    def _take_end(self, answer: dict[str, Any]) -> None:
-        """Take the answer of a run that is over; a 202 is an answer, but no end."""
-        if answer.get("status", "processing") in _RUNNING:
-            raise NetworkError(f"{self.target.cog} answered before the end of the run, and cannot be asked for it later; "
-                               "the model may still run")
-        self.prediction._take(answer)
-
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        """Pairs of an event's name and value: output and logs as they come, then done."""
-        try:
-            response = self._sent("text/event-stream")
-        except APIError as error:
-            if error.status != 406:
-                raise
-            response = self._sent("application/json")
-        with response:
-            if response.is_event_stream():
-                yield from self._streamed(response)
-            else:
-                self._take_answer(response)
-                yield from (("output", item) for item in self.prediction._items(self.call))
+            with self._sent(accept) as response:
+                events = response.events()
+                end = _read(response, "object") if events is None else end
+                for event in events or ():
+                    told: Any = _parsed(event.data)
+                    if event.event == "output":
+                        yield "output", told.get("chunk")
+                    elif event.event == "log":
+                        yield "logs", told.get("data")
+                    elif event.event == "completed":
+                        end = told
+                        break
+            ended = end.get("status", "processing") not in _RUNNING  # a 202 is an answer, but no end
+        except (*_BROKEN, AttributeError) as error:
+            failure = self.client._transport.explained(error, "PUT", self.url, self.call)
+            failure.args = (str(failure) + _may_exist("run"),)
+            raise failure from None
+        if not ended:
+            raise NetworkError(f"{self.target.cog} told no end of the run, and cannot be asked later: it may still run")
+        self.prediction._take(end)
+        if events is None:
+            yield from (("output", item) for item in self.prediction._items(self.call))
+        self.prediction._must_have_succeeded()
         yield "done", "{}"
-
-    def _streamed(self, response: Any) -> Iterator[tuple[str, Any]]:
-        try:
-            for event in _decode(response.blocks(_BLOCK)):
-                told = json.loads(event.data)
-                if event.event == "output":
-                    yield "output", told.get("chunk")
-                elif event.event == "log":
-                    yield "logs", told.get("data")
-                elif event.event == "completed":
-                    self._take_end(told)
-                    self.prediction._must_have_succeeded()
-                    return
-        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-            raise self._broken(error) from None
-        raise NetworkError(f"the stream of {self.target.cog} was cut short; the model may still run")
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Transport
 # ---------------------------------------------------------------------------------------------------------------------
 #
-#   request() -> _attempt() -> urllib.request's opener: proxies, redirects, then _KeepAlive
-#                                -> a kept connection, or a new one: connect, CONNECT, TLS    nothing sent yet
-#                                -> head and body leave, the answer's head comes              sent: outcome unknown
+#   request() -> urllib.request's opener: proxies, redirects, then http_open()
+#                  -> a kept connection, or a new one: connect, CONNECT, TLS    nothing sent yet
+#                  -> head and body leave, the answer's head comes              sent: outcome unknown
 #             -> _read()  the body; a whole one sends its connection back to the pool
 
+_AGENT = f"replicate-onefile/{__version__}"
+_OURS, _PLAIN_URL = re.compile(r"(^|\.)replicate\.com$"), re.compile(r"[!#-;=?-\[\]_a-z~]*")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # urllib reads no_proxy at each request
+_BROKEN = (OSError, http.client.HTTPException, ValueError)  # what the standard library raises where a transfer fails
 
 def _log(text: str, *values: Any) -> None:
     """Log at DEBUG level to the logger "replicate". Where nothing has imported logging, nobody can be listening."""
@@ -2356,9 +1893,8 @@ def _log(text: str, *values: Any) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(text, *(value() if callable(value) else value for value in values))
 
-
 class _Throttle:
-    """The rate limit as 429 answers teach it, shared by all threads of a client: whoever creates waits for a turn here.
+    """The rate limit as 429 answers teach it: whoever creates waits here for a turn, with all threads of the client.
 
     No lock is held while anybody waits. The gap between creations doubles with each 429 and shrinks with each success.
     """
@@ -2376,42 +1912,35 @@ class _Throttle:
             call.sleep(turn - now)
 
     def learn(self, throttled_until: float | None) -> None:
-        if throttled_until is not None or self.gap:
-            with self.lock:
-                self.next = max(self.next, throttled_until or 0.0)
-                gap = 0.9 * self.gap if throttled_until is None else max(_GAP_LEAST, 2 * self.gap)
-                self.gap = min(_GAP_MOST, gap) if gap > _GAP_LEAST / 10 else 0.0
-
+        with self.lock:
+            self.next = max(self.next, throttled_until or 0.0)
+            gap = 0.9 * self.gap if throttled_until is None else max(_GAP_LEAST, 2 * self.gap)
+            self.gap = min(_GAP_MOST, gap) if gap > _GAP_LEAST / 10 else 0.0
 
 class _Request(urllib.request.Request):
-    """A request with what the connection needs to know of it."""
+    """A request with what its connection needs to know of it."""
 
     call: _Call
-    seconds: float  # for one socket operation
-    patience: float | None  # for the whole head of the answer; None: as long as it takes, and its body too
-    noun: str  # what it creates, "" if it may be repeated
-    stoppable = True  # whether it is cut off when its caller leaves; a creation is heard out, to be cancelled by its id
+    patience: float | None = None  # seconds for the whole head of the answer; None: as long as it and its body take
+    noun = ""  # what it creates, "" if it may be repeated
     sent = False  # whether a first byte may have left
 
-
-class _Transport:
+class _Transport(urllib.request.AbstractHTTPHandler, urllib.request.HTTPRedirectHandler,
+                 urllib.request.HTTPErrorProcessor):
     """Sends requests and reads answers: retries, redirects, proxies, kept connections, and who gets the token."""
 
-    def __init__(self, client: Client, seconds: float, retries: int, headers: Mapping[str, str],
-                 proxies: Mapping[str, str] | None, ssl_context: Any) -> None:
-        _check(not any(re.search(r"[\r\n\0]", text) for item in headers.items() for text in item),
-               "headers are text without line ends")
-        self.client, self.seconds, self.retries = client, seconds, retries
-        self.own_headers = {name: _Secret(value) for name, value in headers.items()}
-        self.own_names = {name.lower() for name in headers}
-        self.proxies, self.ssl_context, self.random = proxies, ssl_context, random.random
-        self.throttle = _Throttle()
-        self.idle: dict[Any, list[Any]] = {}  # kept connections by where they go, newest last
-        self.opener: Any = None
-        self.opener_for: Any = None
-        weakref.finalize(client, _close_all, self.idle)
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
+    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
 
-    # one request, as often as it takes
+    def __init__(self, client: Client, seconds: float, retries: int, headers: Mapping[str, str], proxies: Any,
+                 ssl_context: Any) -> None:
+        _check(not re.search(r"[\r\n\0]", "".join(itertools.chain(*headers.items()))), "a header has a line end in it")
+        self.client, self.seconds, self.retries, self.proxies = client, seconds, retries, proxies
+        self.own_headers = {name.capitalize(): _Secret(value) for name, value in headers.items()}
+        self.ssl_context, self.random, self.throttle = ssl_context, random.random, _Throttle()
+        self.idle: dict[Any, list[Any]] = {}  # kept connections by where they go, newest last
+        self.opener_for: Any = None
+        weakref.finalize(client, lambda idle: [one.close() for kept in idle.values() for one in kept], self.idle)
 
     def request(self, method: str, url: str, read: str, *, call: _Call, body: Any = None,
                 headers: Mapping[str, Any] | None = None, noun: str = "", hold: float | None = 0.0,
@@ -2421,43 +1950,37 @@ class _Transport:
         hold is the seconds that the server was asked to hold it, None for a run that takes as long as it takes. noun
         says what it creates: then it is repeated only if the server cannot have acted on it (promise 1).
         """
+        creates = noun not in ("", "cancel")
         for attempt in itertools.count():
-            if noun not in ("", "cancel"):
+            if creates:
                 self.throttle.wait(call)
-            outcome = self._attempt(method, url, read, call, body, headers or {}, noun, hold, attempt)
-            if not isinstance(outcome, ReplicateError):
-                return outcome[0]
-            self.wait_for_retry(outcome, noun, attempt, call, retries)
+            started, status, request = time.monotonic(), "failed", None
+            try:
+                call.check()
+                request = self._prepared(method, url, body, headers or {}, call)
+                request.noun, request.patience = noun, None if hold is None else self.seconds + hold
+                response = self._opener().open(request)
+                status = str(response.status)
+                if 200 <= response.status < 300:
+                    result = _read(response, read)
+                    call.in_flight = False
+                    if creates:
+                        self.throttle.learn(None)
+                    return result
+                failure: ReplicateError = self._refusal(response, method, url, noun)
+                call.in_flight = False
+            except _BROKEN as error:
+                failure = self.explained(error, method, url, call, noun, request)
+            finally:
+                _log("%s %s %s %d ms, attempt %d", method, lambda: _split(url).path[:200] or "/", status,
+                     (time.monotonic() - started) * 1000, attempt + 1)
+            self.wait_for_retry(failure, noun, attempt, call, retries)
 
-    def _attempt(self, method: str, url: str, read: str, call: _Call, body: Any, headers: Mapping[str, Any],
-                 noun: str, hold: float | None, attempt: int) -> Any:
-        """One attempt: (what was read,), or the failure."""
-        started, status = time.monotonic(), "failed"
-        request: _Request | None = None
-        try:
-            call.check()
-            request = self._prepared(method, url, body, headers, call.bare)
-            request.call, request.noun, request.seconds = call, noun, self.seconds
-            request.stoppable = not noun or hold is None
-            request.patience = None if hold is None else self.seconds + hold
-            response = self._opener().open(request)
-            status = str(response.status)
-            if not 200 <= response.status < 300:
-                return self._refusal(response, method, url, noun)
-            result = (_read(response, read),)
-            if noun not in ("", "cancel"):
-                self.throttle.learn(None)
-            return result
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return self.explained(error, method, url, call, noun, request)
-        finally:
-            _log("%s %s %s %d ms, attempt %d", method, lambda: _split(url).path[:200] or "/", status,
-                 (time.monotonic() - started) * 1000, attempt + 1)
-
-    def wait_for_retry(self, failure: ReplicateError, noun: str, attempt: int, call: _Call, retries: int | None = None) -> None:
-        """Sleep until a request may be sent again, or raise the failure where it may not: the one rule for all of them."""
+    def wait_for_retry(self, failure: ReplicateError, noun: str, attempt: int, call: _Call,
+                       retries: int | None = None) -> None:
+        """Sleep until a request may be sent again, or raise the failure where it may not: the one rule for all."""
         known = isinstance(failure, (APIError, NetworkError)) and not failure._final
-        safe = not noun and (failure.status is None or failure.status >= 500) or failure.status == 429 or not failure._sent
+        safe = not noun and (failure.status or 500) >= 500 or failure.status == 429 or not failure._sent
         if not (known and safe and attempt < (self.retries if retries is None else retries)):
             raise failure  # outside of any except block, so that no traceback leads to headers
         delay = failure.retry_after  # the server's word beats a guess
@@ -2466,28 +1989,45 @@ class _Transport:
             self.throttle.learn(call.clock.now() + delay)
         call.sleep(delay)
 
-    # who gets the token
-
-    def _prepared(self, method: str, url: str, body: Any, headers: Mapping[str, Any], bare: bool) -> _Request:
+    def _prepared(self, method: str, url: str, body: Any, headers: Mapping[str, Any], call: _Call) -> _Request:
         """The request for a URL: the only place where the token and the caller's own headers are added (promise 5)."""
         if not url[:8].lower().startswith(("http://", "https://")):
             raise ReplicateError(f"will not open {_short(self.redacted(url))}: http and https only")
-        whole, base = {"User-agent": _AGENT, **headers}, self.client.base_url
+        whole, base = {name.capitalize(): value for name, value in headers.items()}, self.client.base_url
+        whole.setdefault("User-agent", _AGENT)
         called = url.startswith(base + "/")
-        here, api = (None, None) if called else (_origin(url), _origin(base))
-        if here == api and not bare:
+        here: Any
+        here, api = ("", "") if called else (_origin(url), _origin(base))
+        if not called and re.search(r"[%\s\\]", _split(url).netloc):  # would be read as another host further on
+            raise ReplicateError(f"will not open {_short(self.redacted(url))}: that is no host")
+        if here == api and not call.bare:
             whole.update(self.own_headers)
-        if not bare and (here == api or here[0] == api[0] == "https" and _OURS.search(here[1]) and _OURS.search(api[1])):  # type: ignore[index]
-            token = "" if "authorization" in self.own_names else self.client._token()
-            if token:
-                whole["Authorization"] = _Secret("Bearer " + token)
-            elif called and "authorization" not in self.own_names:
+        trusted = here == api or here[0] == api[0] == "https" and _OURS.search(here[1]) and _OURS.search(api[1])
+        if trusted and not call.bare and "Authorization" not in self.own_headers:
+            token = self.client._token()
+            if called and not token:
                 raise ReplicateError("no API token: set REPLICATE_API_TOKEN, or give Client(api_token=); get one at "
                                      + _TOKENS_PAGE)
+            whole.update({"Authorization": _Secret("Bearer " + token)} if token else {})
         url = url if _PLAIN_URL.fullmatch(url) else urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
         request = _Request(url, body, method=method)
-        request.headers = {name.capitalize(): value for name, value in whole.items()}  # as urllib.request looks for them
+        request.headers, request.call = whole, call
         return request
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Follow the redirect of a GET with the headers that the new origin may have, and no other redirect."""
+        if req.get_method() != "GET":
+            return None
+        fp.close()  # its body is of no interest, and may have no end
+        if req.type == "https" and newurl[:6].lower() != "https:":
+            raise ReplicateError(f"will not follow a redirect from https to {_short(self.redacted(newurl))}")
+        kept = {name: req.headers[name] for name in req.headers if name in ("Accept", "Accept-encoding", "Last-event-id")}
+        request = self._prepared("GET", newurl, None, kept, req.call)
+        request.patience = req.patience
+        return request
+
+    def http_error_default(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return fp
 
     def redacted(self, text: str) -> str:
         """Text from outside without the token and the caller's own headers."""
@@ -2499,31 +2039,24 @@ class _Transport:
             text = text.replace(secret, "***") if len(secret) > 3 else text
         return text
 
-    # what went wrong
-
     def _refusal(self, response: Any, method: str, url: str, noun: str) -> APIError:
         """The error that an answer tells of: problem details (RFC 9457), Cog's forms, or any text."""
-        with response:
-            try:
+        try:
+            with response:
                 body = _unpacked(response, response.read(_ERROR_MOST + 1024)).decode("utf-8", "replace")
-                body = self.redacted(body)[:_ERROR_MOST]
-            except (OSError, http.client.HTTPException, ValueError):
-                body = ""
-        told = [(name, self.redacted(value)) for name, value in response.headers.items()]
-        for name, _ in told:
-            del response.headers[name]
-        for name, value in told:
-            response.headers[name] = value
-        status, path, facts = response.status, _split(url).path, _problem(body)
-        facts.setdefault("title", self.redacted(response.reason or "error"))
+        except _BROKEN:
+            body = ""
+        body, headers, status = self.redacted(body)[:_ERROR_MOST], http.client.HTTPMessage(), response.status
+        for name, value in response.headers.items():
+            headers[name] = self.redacted(value)
+        facts = {"title": self.redacted(response.reason or "error"), **_problem(body)}
         said = ": ".join(dict.fromkeys(facts[name] for name in ("title", "detail") if facts.get(name)))
-        asked = response.headers.get("X-Request-Id") or response.headers.get("Replicate-Request-Id")
+        asked, path = headers.get("X-Request-Id") or headers.get("Replicate-Request-Id"), _split(url).path
         text = f"{method} {path}: {status} {said}" + (f" (request id {asked})" if asked else "")
         text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}" if status == 401 else ""
-        unknown = noun and (status >= 500 or status < 400 or status == 408)
-        after = _retry_after(response.headers, body, status, time.time())
-        return APIError(text + (_may_exist(noun) if unknown else ""), **facts, status=status, method=method, path=path,
-                        headers=response.headers, request_id=asked, body=body, retry_after=after)
+        text += _may_exist(noun) if status >= 500 or status < 400 or status == 408 else ""
+        return APIError(text, **facts, status=status, method=method, path=path, headers=headers, request_id=asked,
+                        body=body, retry_after=_retry_after(headers, body, status, time.time()))
 
     def explained(self, error: BaseException, method: str, url: str, call: _Call, noun: str = "",
                   request: _Request | None = None) -> ReplicateError:
@@ -2531,93 +2064,124 @@ class _Transport:
         call.check()
         where, path = _split(url)[1:3]
         facts: dict[str, Any] = {"method": method, "path": path, "_sent": request is None or request.sent}
-        unknown = _may_exist(noun) if noun and facts["_sent"] else ""
+        unknown = _may_exist(noun) if facts["_sent"] else ""
         if call.over():
             timeout = call.expired(unknown)
             timeout.__dict__.update(facts)
             return timeout
         why = self.redacted(str(error)) or type(error).__name__
+        facts["_final"] = bool(re.search(r"Tunnel connection failed: 4\d\d", why))
         if isinstance(error, urllib.error.HTTPError):  # a redirect that urllib will not follow
             error.close()
             facts["_final"] = True
-        elif isinstance(error, socket.timeout):
-            why = "no answer in time" if facts["_sent"] else "no connection in time"
         elif ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
             facts["_final"] = True
             why = (f"the certificate of {where} is not trusted ({error.verify_message}); name your CA's file in "
                    "SSL_CERT_FILE, or give Client(ssl_context=)")
+        elif isinstance(error, socket.timeout):
+            why = "no answer in time" if facts["_sent"] else "no connection in time"
         elif isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
             why = "the connection was closed before the answer was complete"
-        elif "Tunnel connection failed" in why:
-            facts["_final"] = bool(re.search(r"failed: 4\d\d", why))
         via = f" through the proxy {request.host}" if request is not None and request.host != where else ""
         return NetworkError(f"{method} {path or '/'} at {where}{via}: {why}{unknown}", **facts)
 
-    # what urllib.request does for us
-
     def _opener(self) -> Any:
-        """An opener for http and https alone, made anew when the proxy variables change."""
-        variables = None if self.proxies is not None else [os.environ.get(name) for name in _PROXY_VARIABLES]
-        if self.opener is None or variables != self.opener_for:
-            opener, proxies = urllib.request.OpenerDirector(), None if self.proxies is None else dict(self.proxies)
-            for handler in (urllib.request.ProxyHandler(proxies), _KeepAlive(self), _Redirects(self),
-                            urllib.request.HTTPErrorProcessor()):
-                opener.add_handler(handler)
-            self.opener, self.opener_for = opener, variables
-        return self.opener
+        """urllib's opener, for http and https alone, made anew when the proxy variables change."""
+        variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
+        if variables != self.opener_for:
+            opener = urllib.request.OpenerDirector()
+            opener.add_handler(urllib.request.ProxyHandler(self.proxies))
+            opener.add_handler(self)
+            self.opener_for = variables
+        return self.parent
 
-    def connection(self, request: Any) -> Any:
+    def _connection(self, request: Any) -> Any:
         """A kept connection that is certain to be of use, else a new one.
 
         None of another process, of long ago, or with anything to read; a creating request takes only one just used.
         """
-        key, fresh = (request.type, request.host, request._tunnel_host), bool(request.noun) or not self.retries
-        idle = self.idle.get(key)
-        while idle:
+        kept = self.idle.setdefault((request.type, request.host, request._tunnel_host), [])
+        most = _FRESH if request.noun or not self.retries else _KEPT_FOR
+        while kept:
             try:
-                connection = idle.pop()
+                connection = kept.pop()
             except IndexError:  # another thread was faster
                 break
             age = time.time() - connection.kept_at
-            if connection.process == os.getpid() and 0 <= age < (_FRESH if fresh else _KEPT_FOR) and not _readable(connection.sock):
+            if connection.process == os.getpid() and 0 <= age < most and connection.quiet():
                 return connection
             connection.close()
-        if request.type == "https" and ssl is None:
+        if request.type == "http":
+            connection = _HTTP(request.host)
+        elif ssl is None:
             raise ReplicateError("this Python was built without ssl: https cannot be used")
-        if request.type == "https" and self.ssl_context is None:
-            self.ssl_context = ssl.create_default_context()  # pyright: ignore[reportOptionalMemberAccess]
-        connection = _HTTPS(request.host, context=self.ssl_context) if request.type == "https" else _HTTP(request.host)
-        connection.key, connection.process = key, os.getpid()
+        else:
+            self.ssl_context = self.ssl_context or ssl.create_default_context()
+            connection = _HTTPS(request.host, context=self.ssl_context)
+        connection.process, connection.kept = os.getpid(), kept
         return connection
 
-    def release(self, connection: Any, good: bool) -> None:
-        """Keep a connection whose answer has been read to its end, or close it."""
-        if connection.call.stop is not None:
-            connection.call.stop.reading.discard(connection)
-        idle = self.idle.setdefault(connection.key, [])
-        if good and connection.sock is not None and len(idle) < _KEPT_MOST:
-            connection.call, connection.kept_at = None, time.time()
-            idle.append(connection)
-        else:
+    def http_open(self, request: Any) -> Any:
+        """Send a request over a connection and return its answer, whose head is here; its body may not be."""
+        connection = self._connection(request)
+        try:
+            response = self._exchange(connection, request)
+        except BaseException:
             connection.close()
+            raise
+        response.connection, response.msg = connection, response.reason
+        return response
 
+    https_open = http_open
 
-_AGENT = f"replicate-onefile/{__version__}"
-_OURS, _PLAIN_URL = re.compile(r"(^|\.)replicate\.com$"), re.compile(r"[!#-;=?-\[\]_a-z~]*")
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # urllib reads no_proxy at each request
+    def _exchange(self, connection: Any, request: Any) -> Any:
+        # 1. connect, through the proxy's tunnel where there is one
+        call, body, seconds = request.call, request.data, self.seconds
+        secret = request.headers.pop("Proxy-authorization", None) if request._tunnel_host else None
+        connection.seconds = seconds
+        if connection.sock is None:
+            connection.call = call.narrowed(seconds)
+            if request._tunnel_host:
+                connection.set_tunnel(request._tunnel_host, headers={"Proxy-Authorization": secret} if secret else {})
+            connection.connect()
+        # 2. send; a creation whose caller leaves is heard out, to be cancelled by its id, all else is cut off
+        request.sent, call.in_flight = True, bool(request.noun)
+        if call.stop is not None and request.noun and request.patience is not None:
+            call = call.narrowed(None)
+            call.stop = None
+        elif call.stop is not None:
+            call.stop.reading.add(connection)
+        connection.call = call
+        plain = body if isinstance(body, bytes) else b""
+        try:
+            connection.send(_head(request) + plain)
+            for block in () if body is plain or body is None else body:
+                connection.send(block)
+        except (BrokenPipeError, ConnectionResetError):  # it may have refused an upload half way, and said why
+            if body is plain or body is None:
+                raise
+        # 3. read the head of the answer, all of it within the time for that
+        connection.call, connection.seconds = call.narrowed(request.patience), request.patience
+        response = connection.response_class(None, method=request.get_method())
+        response.begin()
+        connection.call, connection.seconds = call, None if request.patience is None else seconds
+        return response
 
-
-def _close_all(idle: dict[Any, list[Any]]) -> None:
-    for connections in idle.values():
-        while connections:
-            connections.pop().close()
-
+def _head(request: Any) -> bytes:
+    """The head of a request as it is sent; here and in the sending alone does it stand in clear."""
+    lines = [f"{request.get_method()} {request.selector or '/'} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.header_items()]
+    if request.data is None and request.get_method() != "GET":
+        lines.append("Content-Length: 0")  # without it, some servers answer 411
+    head = "\r\n".join([*lines, "", ""])
+    _check(head.count("\n") == len(lines) + 1 == head.count("\r"), "a header has a line end in it")
+    return head.encode()
 
 def _may_exist(noun: str) -> str:
+    """What the failure of a request adds that may have been acted on."""
     look = " (replicate.predictions.list())" if noun == "prediction" else ""
     made = {"change": "made", "run": "started"}.get(noun, "created")
-    return "" if noun == "cancel" else f"; the {noun} may have been {made}: look before you send it again{look}"
-
+    return "" if noun in ("", "cancel") else f"; the {noun} may have been {made}: look before you send it again{look}"
 
 def _split(url: str) -> urllib.parse.SplitResult:
     """urlsplit, but an address that it does not understand has no parts."""
@@ -2626,101 +2190,106 @@ def _split(url: str) -> urllib.parse.SplitResult:
     except ValueError:
         return urllib.parse.SplitResult("", "", "", "", "")
 
-
 def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port (RFC 6454). An address that readers could understand differently has no origin of ours."""
+    """Scheme, host and port (RFC 6454). One that readers could understand differently has an origin of its own."""
     parts = _split(url)
     if re.search(r"[@\\]", parts.netloc) or not re.search(r"(^|[^:\d]|\]):?\d*$|^[^:]*:\d+$", parts.netloc):
-        return "", "", None
+        return "", url, None
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
 
 def _retry_after(headers: Any, text: str, status: int, now: float) -> float | None:
     """Seconds that the server asks us to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3); of a 429
     also ratelimit-reset, or the words "resets in ~30s". None where it says nothing."""
-    after = (headers.get("Retry-After") or "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", after):
+    after, number = (headers.get("Retry-After") or "").strip(), r"\s*(\d+(?:\.\d+)?)\s*"
+    if re.fullmatch(number, after):
         return float(after)
     try:
-        import calendar
         import email.utils
         date: Any = email.utils.parsedate_tz(after)
-        return max(0.0, calendar.timegm(date[:6]) - (date[9] or 0) - now)
+        return max(0.0, email.utils.mktime_tz((*date[:9], date[9] or 0)) - now)
     except (TypeError, ValueError, OverflowError, IndexError):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", headers.get("ratelimit-reset") or "") \
-            or re.search(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s", text)
+        found = re.fullmatch(number, headers.get("ratelimit-reset") or "") or re.search(f"resets in ~?{number}s", text)
         return float(found[1]) if found and status == 429 else None
 
-
-def _dotted(steps: Sequence[Any]) -> str:
-    return ".".join(str(step) for step in steps) + ": " if steps else ""
-
+def _parsed(text: Any) -> Any:
+    """JSON's value, None for what is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 def _problem(body: str) -> dict[str, str]:
     """title, detail, type and instance from an error's body; of HTML or text, what a person can read of it."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body).split())[:300]
+    data: Any = _parsed(body)
+    data = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body).split())[:300] if data is None else data
     data = data if isinstance(data, dict) else {"detail": data or None}
     detail = data.get("detail", data.get("error"))
     if isinstance(detail, list):  # Cog: {"detail": [{"loc": ["body", "input", "times"], "msg": "..."}]}
         parts = [part if isinstance(part, dict) else {"msg": part} for part in detail]
         places = [part["loc"][1:] if isinstance(part.get("loc"), list) else [] for part in parts]
-        detail = "; ".join(f"{_dotted(place)}{part.get('msg')}" for place, part in zip(places, parts))
-    found = {"title": data.get("title"), "detail": detail, "type": data.get("type"), "instance": data.get("instance")}
-    return {name: str(value) for name, value in found.items() if value is not None}
-
-
-def _readable(sock: Any) -> bool:
-    """Whether there is anything to read on an idle socket: its end, an error, or what nobody asked for."""
-    try:
-        if not hasattr(select, "poll"):  # Windows
-            return bool(select.select([sock], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return bool(poll.poll(0))
-    except (OSError, ValueError):
-        return True
-
+        detail = "; ".join((".".join(str(step) for step in place) + ": ") * bool(place) + str(part.get("msg"))
+                           for place, part in zip(places, parts))
+    data["detail"] = detail
+    return {name: str(data[name]) for name in ("title", "detail", "type", "instance") if data.get(name) is not None}
 
 class _Limited(io.RawIOBase):
-    """A socket to read from, each read bounded by what is left of the call (promise 8)."""
+    """What comes over a connection, each read within the limits of the moment (promise 8)."""
 
-    muted = False
-
-    def __init__(self, connection: Any, sock: Any) -> None:
-        self.connection, self.sock, self.bare = connection, sock, sock.makefile("rb", buffering=0)
-
-    def makefile(self, *mode: Any) -> _Reader:
-        return _Reader(self, 1 << 16)
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        if self.muted:
-            return None
-        self.sock.settimeout(self.connection.limit())
-        count: int | None = self.bare.readinto(buffer)
+    def readinto(self, buffer: Any) -> int:
+        sock = self.connection.sock
+        sock.settimeout(self.connection.limit())
+        count: int = sock.recv_into(buffer)
         return count
 
-    def close(self) -> None:
-        self.bare.close()
-        super().close()
+class _Connection:
+    """What http.client's two connections lack: limits for each operation, one reader, silence about what they send."""
 
+    debuglevel = 0  # http.client would print the token
+    call: Any = None  # None while it is idle: then nothing is waited for
+    seconds: float | None = None
+    sock: Any
+    reader: Any = None
 
-class _Reader(io.BufferedReader):
-    """Reads an answer, and notes what came after its end: such a connection is not used again."""
+    def limit(self) -> Any:
+        return 0.0 if self.call is None else self.call.left(self.seconds)
 
-    surplus = False
+    def makefile(self, *mode: Any) -> Any:
+        self.reader = self.reader or io.BufferedReader(_Limited(self), 1 << 16)
+        return self.reader
 
-    def close(self) -> None:
-        if not self.closed:
-            self.raw.muted = True  # type: ignore[attr-defined]
-            self.surplus = bool(self.peek(1))
-        super().close()
+    def response_class(self, sock: Any, **options: Any) -> _Response:
+        return _Response(self, **options)  # type: ignore[arg-type]
 
+    def connect(self) -> None:
+        self.timeout = self.limit()
+        super().connect()  # type: ignore[misc]
+        self.reader = None  # what came before TLS has no place in it
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # a peer that has vanished is noticed in minutes, not hours
+            if hasattr(socket, name):
+                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), 30)
+
+    def send(self, data: bytes) -> None:
+        for start in range(0, len(data), _BLOCK):  # sendall's time-out is for the whole of its data
+            self.sock.settimeout(self.limit())
+            self.sock.sendall(data[start:start + _BLOCK])
+
+    def quiet(self) -> bool:
+        """Whether nothing is to be read on an idle connection: no end, no error, nothing that nobody asked for."""
+        try:
+            self.reader.peek(1)
+        except OSError as error:
+            return type(error).__name__ in ("BlockingIOError", "SSLWantReadError")  # there may be no ssl
+        return False
+
+_HTTP: Any = type("_HTTP", (_Connection, http.client.HTTPConnection), {})
+_HTTPS: Any = type("_HTTPS", (_Connection, http.client.HTTPSConnection), {}) if ssl is not None else None
 
 def _read_headers(file: Any, _class: Any = None) -> http.client.HTTPMessage:
     """Read header lines up to the empty one (RFC 9112, section 5); a folded line, which is obsolete, is passed over."""
@@ -2736,16 +2305,10 @@ def _read_headers(file: Any, _class: Any = None) -> http.client.HTTPMessage:
             message[name] = value.strip()
     raise http.client.HTTPException("too many headers")
 
-
 class _Response(http.client.HTTPResponse):
     """An answer that skips interim ones and gives its connection back when it has been read to its end."""
 
-    owner: Any = None  # (transport, connection), once the head is here
-
-    def __init__(self, connection: Any, sock: Any, debuglevel: int = 0, method: str | None = None) -> None:
-        super().__init__(_Limited(connection, sock), method=method)  # type: ignore[arg-type]
-        self.reader: Any = self.fp
-        self.whole = False
+    connection: Any = None  # once the head is here
 
     def _read_status(self) -> Any:
         for _ in range(_INTERIM_MOST):
@@ -2759,8 +2322,10 @@ class _Response(http.client.HTTPResponse):
     _function: Any = type(_read_headers)
     begin = _function(http.client.HTTPResponse.begin.__code__, dict(vars(http.client), parse_headers=_read_headers))
 
-    def is_event_stream(self) -> bool:
-        return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower() == "text/event-stream"
+    def events(self) -> Iterator[ServerSentEvent] | None:
+        """The events in the body; None where it is no stream of them."""
+        kind = (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        return _decode(self.blocks(_BLOCK)) if kind == "text/event-stream" else None
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield the body as it arrives, never waiting for a block to be full; IncompleteRead where it is cut short."""
@@ -2770,169 +2335,54 @@ class _Response(http.client.HTTPResponse):
             if not block and left < math.inf:
                 raise http.client.IncompleteRead(b"", int(left))
             if not block:
-                break
+                return
             left -= len(block)
             yield block
-        self.whole = True
+        self._close_conn()
+
+    def _close_conn(self) -> None:  # at the end of the body, and when it is closed: but the reader is the connection's
+        self.fp: Any = None
 
     def close(self) -> None:
-        owner, self.owner = self.owner, None
-        whole = self.whole or self.isclosed()
+        good = self.isclosed() and not self.will_close
         super().close()
-        if owner is not None:
-            owner[0].release(owner[1], whole and not self.will_close and not self.reader.surplus)
-
-
-class _Connection:
-    """What http.client's two connections lack: limits for each operation, and silence about what they send."""
-
-    debuglevel = 0  # http.client would print the token
-    call: Any
-    seconds: float | None
-    sock: Any
-
-    def response_class(self, sock: Any, **options: Any) -> _Response:
-        return _Response(self, sock, **options)
-
-    def limit(self) -> Any:
-        return self.call.left(self.seconds)
-
-    def connect(self) -> None:
-        self.timeout = self.limit()
-        super().connect()  # type: ignore[misc]
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # a peer that has vanished is noticed in minutes, not hours
-            if hasattr(socket, name):
-                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), 30)
-
-    def send(self, data: Any) -> None:
-        view = memoryview(data)
-        for start in range(0, len(view), _BLOCK):  # sendall's time-out is for the whole of its data
-            self.sock.settimeout(self.limit())
-            self.sock.sendall(view[start:start + _BLOCK])
-
-
-_HTTP: Any = type("_HTTP", (_Connection, http.client.HTTPConnection), {})
-_HTTPS: Any = type("_HTTPS", (_Connection, http.client.HTTPSConnection), {}) if ssl is not None else None
-
-
-class _KeepAlive(urllib.request.AbstractHTTPHandler):
-    """Opens http and https URLs over connections that are kept."""
-
-    def __init__(self, transport: _Transport) -> None:
-        super().__init__()
-        self.transport = transport
-
-    def http_open(self, request: Any) -> Any:
-        headers = {**request.headers, **request.unredirected_hdrs}
-        connection = self.transport.connection(request)
-        connection.call, connection.seconds = request.call, request.seconds
-        if request._tunnel_host:
-            proxy_headers = {"Proxy-Authorization": headers.pop("Proxy-authorization")} if "Proxy-authorization" in headers else {}
-            if connection.sock is None:
-                connection.set_tunnel(request._tunnel_host, headers=proxy_headers)
-        try:
-            response = self._exchange(connection, request, headers)
-        except BaseException:
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        if connection.call.stop is not None:
+            connection.call.stop.reading.discard(connection)
+        if good and connection.sock is not None and len(connection.kept) < _KEPT_MOST:
+            connection.call, connection.kept_at = None, time.time()
+            connection.kept.append(connection)
+        else:
             connection.close()
-            raise
-        connection.seconds = None if request.patience is None else request.seconds
-        response.owner, response.msg = (self.transport, connection), response.reason
-        return response
-
-    https_open = http_open
-    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
-
-    def _exchange(self, connection: Any, request: Any, headers: dict[str, Any]) -> Any:
-        call = request.call
-        if connection.sock is None:
-            connection.call = call.narrowed(request.seconds)
-            connection.connect()
-            connection.call = call
-        request.sent, request.call.in_flight = True, bool(request.noun)
-        if call.stop is not None and request.stoppable:
-            call.stop.reading.add(connection)
-        elif call.stop is not None:
-            connection.call = call = call.narrowed(None)
-            call.stop = None
-        lines = [f"{request.get_method()} {request.selector or '/'} HTTP/1.1"]
-        lines += [*(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        head, body = "\r\n".join(lines), request.data
-        _check(head.count("\n") == len(lines) - 1 == head.count("\r"), "a header has a line end in it")
-        try:
-            if isinstance(body, bytes) or body is None:
-                connection.send(head.encode() + (body or b""))
-            else:
-                for block in itertools.chain([head.encode()], body):
-                    connection.send(block)
-        except (BrokenPipeError, ConnectionResetError):  # it may have refused an upload half way, and said why
-            if isinstance(body, bytes) or body is None:
-                raise
-        connection.call, connection.seconds = call.narrowed(request.patience), request.patience
-        response = _Response(connection, connection.sock, method=request.get_method())
-        response.begin()
-        connection.call, request.call.in_flight = call, False
-        return response
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows the redirects of a GET, each request with the headers that its own origin may have; the rest is refused."""
-
-    def __init__(self, transport: _Transport) -> None:
-        self.transport = transport
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.get_method() != "GET":
-            return None
-        fp.close()  # its body is of no interest, and may have no end
-        if req.type == "https" and newurl[:6].lower() != "https:":
-            raise ReplicateError(f"will not follow a redirect from https to {_short(self.transport.redacted(newurl))}")
-        kept = {name: value for name, value in req.headers.items() if name in ("Accept", "Accept-encoding", "Last-event-id")}
-        request = self.transport._prepared("GET", newurl, None, kept, req.call.bare)
-        request.call, request.seconds, request.patience, request.noun = req.call, req.seconds, req.patience, ""
-        return request
-
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
-
-    def http_error_default(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        return fp
-
 
 def _unpacked(response: Any, body: bytes) -> bytes:
     if (response.headers.get("Content-Encoding") or "").lower() != "gzip":
         return body
-    if zlib is None:
-        raise ReplicateError("this Python was built without zlib: the compressed answer cannot be read", _final=True)
     try:
-        return zlib.decompress(body, 31)
-    except zlib.error as error:
+        return zlib.decompress(body, 31)  # pyright: ignore[reportOptionalMemberAccess]
+    except Exception as error:  # an AttributeError, where there is no zlib and none was asked for
         raise _Garbage(f"not gzip: {error}") from None
 
-
 def _read(response: Any, how: str) -> Any:
-    """An answer as what `how` says: open, nothing, bytes, text, or JSON: a list, an object, or a run with its id (and status)."""
+    """An answer as `how` says: open, nothing, bytes, text, or JSON: a list, an object, what was made, a run."""
     if how == "open":
         return response
     with response:
         body = _unpacked(response, response.read())
     if how in ("nothing", "bytes", "text"):
         return True if how == "nothing" else body if how == "bytes" else body.decode("utf-8", "replace")
-    try:
-        data: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    needed = {"run": ("id", "status"), "made": ("id",)}.get(how, ())
-    fields: Any = data
-    if not isinstance(data, list if how == "list" else dict) or not all(isinstance(fields.get(n), str) for n in needed):
+    kind: Any = list if how == "list" else dict
+    data, needed = _parsed(body), {"run": ("id", "status"), "made": ("id",)}.get(how, ())
+    if not isinstance(data, kind) or not all(isinstance(data.get(n), str) for n in needed):
         raise _Garbage(f"the answer is not the JSON that it should be: {len(body)} bytes of "
                        f"{response.headers.get('Content-Type')}")
     return data
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Webhooks
 # ---------------------------------------------------------------------------------------------------------------------
-
 
 class Webhooks(Namespace):
     """Webhooks: their secret, and whether one that came is genuine. https://replicate.com/docs/topics/webhooks"""
@@ -2940,8 +2390,8 @@ class Webhooks(Namespace):
     class Default(Namespace):
         """The webhook of this account."""
 
-        secret = _operation("GET /webhooks/default/secret", WebhookSigningSecret, "Return the secret that signs deliveries; "
-                            "keep it, it rarely changes.")
+        secret = _operation("GET /webhooks/default/secret", WebhookSigningSecret, "Return the secret that signs "
+                            "deliveries; keep it, it rarely changes.")
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
@@ -2958,7 +2408,9 @@ class Webhooks(Namespace):
         Deliveries are repeated, with the same webhook-id. https://www.standardwebhooks.com
         """
         import hmac
-        key = _webhook_key(secret if isinstance(secret, str) else getattr(secret, "key", None) or "")
+        secret = secret if isinstance(secret, str) else getattr(secret, "key", None) or ""
+        key: Any = re.fullmatch(r"(?:whsec_)?([A-Za-z0-9+/]+={0,2})", secret.strip())
+        _check(key and len(key[1]) % 4 == 0, "secret is 'whsec_...', or what webhooks.default.secret() gives")
         if request is not None:
             headers, body = request.headers, getattr(request, "content", None) or getattr(request, "body", b"")
         found = _webhook_headers(headers or {})
@@ -2971,24 +2423,14 @@ class Webhooks(Namespace):
         if tolerance is not None and abs(time.time() - int(stamp)) > tolerance:
             raise WebhookError(f"webhook-timestamp is more than {tolerance:g} s away from this machine's time")
         content = f"{found['webhook-id']}.{stamp}.".encode() + (body.encode() if isinstance(body, str) else bytes(body))
-        right = base64.b64encode(hmac.new(key, content, "sha256").digest())
-        given = [part[3:].encode("utf-8", "replace") for part in found["webhook-signature"].split() if part.startswith("v1,")]
-        if not sum(hmac.compare_digest(right, signature) for signature in given):
+        right = base64.b64encode(hmac.new(base64.b64decode(key[1]), content, "sha256").digest())
+        given = found["webhook-signature"].encode("utf-8", "replace").split()
+        if not sum(hmac.compare_digest(b"v1," + right, signature) for signature in given):
             raise WebhookError("no webhook-signature is that of this body under this secret")
         return True
 
-
-def _webhook_key(secret: str) -> bytes:
-    try:
-        key = base64.b64decode(re.sub("^whsec_", "", secret.strip()), validate=True)
-    except ValueError:
-        key = b""
-    _check(key, "secret is 'whsec_...', or what webhooks.default.secret() gives")
-    return key
-
-
 def _webhook_headers(headers: Any) -> dict[str, str]:
-    """Headers of any shape by their lower-case names: mappings, pairs of bytes (ASGI), HTTP_WEBHOOK_ID (WSGI), lists."""
+    """Headers of any shape by their lower-case names: mappings, pairs (ASGI), HTTP_WEBHOOK_ID (WSGI), lists."""
     def text(value: Any) -> str:
         value = " ".join(text(item) for item in value) if isinstance(value, (list, tuple)) else value
         return value.decode("latin-1") if isinstance(value, bytes) else str(value)
@@ -3002,143 +2444,98 @@ def _webhook_headers(headers: Any) -> dict[str, str]:
 _USAGE = """Run machine-learning models on Replicate, or in Cog containers of your own.
 
   replicate run black-forest-labs/flux-schnell prompt="an astronaut" -o astronaut.webp
-  replicate run meta/meta-llama-3-8b-instruct prompt="Tell me a joke"
-  replicate run MODEL --help                 the model's inputs
-  replicate run MODEL image=@photo.jpg       send a file; @- is standard input
-  replicate run http://127.0.0.1:5000 text=hello
+  replicate run MODEL --help             the model's inputs; key=@file sends a file, @- standard input
   replicate map MODEL < inputs.jsonl > results.jsonl
-  replicate watch ID                         follow a prediction that runs already
-  replicate models get OWNER/NAME            any method of the API: RESOURCE VERB [ARG ...] [NAME=VALUE ...]
-  replicate predictions list --all           as JSON, one a line
+  replicate watch ID                     follow a prediction that runs already
+  replicate models get OWNER/NAME        any method of the API: RESOURCE VERB [ARG ...] [NAME=VALUE ...]
+  replicate predictions list --all       as JSON, one a line
 
-run, map and watch take --help. RESOURCE --help lists the verbs of models, predictions, trainings, deployments,
-files, collections, hardware, account, webhooks; search QUERY searches. The token is that in REPLICATE_API_TOKEN.
-Exit codes: 0 done; 1 the model failed, was canceled or timed out; 2 bad usage or input; 3 the API or the network
-failed; 130 interrupted.
+run, map, watch, search, each RESOURCE (models, predictions, trainings, deployments, files, collections, hardware,
+account, webhooks) and each VERB take --help. A MODEL may be the http address of a Cog container. Exit codes: 0 done;
+1 the model failed, was canceled or timed out; 2 bad usage or input; 3 the API or the network failed; 130 interrupted.
 """
-
-
-_COMMANDS = ("run", "map", "watch", "models", "predictions", "trainings", "deployments", "files", "collections", "hardware",
-             "account", "webhooks", "search")
-
-
-class _Usage(Exception):
-    """A command line that is wrong: its text goes to standard error."""
-
+_EXITS = {ModelError: 1, PredictionTimeout: 1, ValueError: 2, TypeError: 2, ReplicateError: 3, OSError: 3,
+          KeyboardInterrupt: 130}  # the first that fits an error; an OSError: the output cannot be written
+_line = {"status": False, "open": False}  # on the terminal: whether a status is shown; whether output is in mid-line
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1, 2, 3 or 130 (see --help)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if argv is None:  # the process is ours: SIGTERM gives a run up as Ctrl-C does
+            import signal
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
-            _write(f"replicate-onefile {__version__}\n" if words and words[0][-1] in "Vn" else _USAGE)
+            _write(f"replicate-onefile {__version__}\n" if {"-V", "--version"}.intersection(words) else _USAGE)
             return 0 if words else 2
-        with _Interruptible():
-            command = {"run": _run_command, "map": _map_command, "watch": _watch_command}.get(words[0])
-            return command(_options(words[0]).parse_intermixed_args(words[1:])) if command else _resource_command(words)
-    except (ModelError, PredictionTimeout) as error:
-        return _told(error, 1)
-    except (ValueError, TypeError, _Usage) as error:
-        return _told(error, 2)
-    except ReplicateError as error:
-        return _told(error, 3)
-    except KeyboardInterrupt:
-        return _told("interrupted", 130)
+        command = {"run": _run_command, "map": _map_command, "watch": _watch_command}.get(words[0])
+        command(_options(*words)) if command else _resource_command(words)
+        sys.stdout.flush()
+        return 0
     except SystemExit as error:  # argparse has said why
         return int(error.code or 0)
     except BrokenPipeError:  # the reader has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # standard output cannot be written
-        return _told(error, 3)
+    except (ReplicateError, ValueError, TypeError, OSError, KeyboardInterrupt) as error:
+        _write(f"replicate: {str(error) or 'interrupted'}\n", sys.stderr)
+        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
 
-
-def _told(message: Any, code: int) -> int:
+def _write(text: str, file: Any = None) -> None:
+    """Write text: to a terminal without the control characters that it would obey, to a pipe as it is."""
+    file = file or sys.stdout
     _status("")
-    print(f"replicate: {_printable(str(message), sys.stderr)}", file=sys.stderr)
-    return code
+    if file.isatty():
+        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+    file.write(text.encode(file.encoding or "utf-8", "replace").decode(file.encoding or "utf-8"))
+    file.flush()
+    _line["open"] = not text.endswith("\n") if text else _line["open"]
 
-
-class _Interruptible:
-    """Makes SIGTERM what Ctrl-C is, while the command line runs in the main thread."""
-
-    def __enter__(self) -> None:
-        import signal
-        self.before: Any = threading.current_thread() is threading.main_thread() and (
-            signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
-
-    def __exit__(self, *error: Any) -> None:
-        import signal
-        if self.before:
-            signal.signal(*self.before)
-
-
-def _printable(text: str, file: Any) -> str:
-    """Text without control characters where it goes to a terminal, which would obey them; a pipe gets it as it is."""
-    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text) if file.isatty() else text
-
-
-def _write(text: str) -> None:
-    text, encoding = _printable(text, sys.stdout), sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
-
-
-def _write_json(value: Any, indent: int | None = 2) -> None:
-    _write(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-
-
-def _status(text: str, shown: list[str] = [""]) -> None:  # noqa: B006  # what is there now
-    """A line on a terminal's standard error that the next one replaces; "" clears it."""
-    if sys.stderr.isatty() and text + shown[0]:
+def _status(text: str) -> None:
+    """Show a line on a terminal's standard error, until the next one or any output takes its place."""
+    if sys.stderr.isatty() and (_line["status"] or text and not _line["open"]):
         sys.stderr.write("\r\x1b[K" + text)
         sys.stderr.flush()
-        shown[0] = text
+        _line["status"] = bool(text)
 
-
-def _options(command: str) -> Any:
-    """The options of run, map and watch."""
+def _options(command: str, *words: str) -> Any:
+    """What the words after run, map or watch ask for; where they do not say of what, the help is shown."""
     import argparse
-    usage = {"run": "replicate run MODEL [key=value ...] [options]", "watch": "replicate watch ID [options]",
-             "map": "replicate map MODEL [options] < inputs.jsonl > results.jsonl"}
-    example = {"run": "replicate run replicate/hello-world text=Alice", "watch": "replicate watch gm3qorzdhgbfurvjtvhg6dckhu",
-               "map": "echo '{\"text\": \"Alice\"}' | replicate map replicate/hello-world"}
-    parser = argparse.ArgumentParser(usage=usage[command], add_help=command != "run", epilog="Example: " + example[command])
+    usage = {"run": "MODEL [key=value ...]", "map": "MODEL < inputs.jsonl > results.jsonl", "watch": "ID"}[command]
+    parser = argparse.ArgumentParser(usage=f"replicate {command} {usage} [options]", add_help=False)
     add = parser.add_argument
-    add("model" if command != "watch" else "id", nargs="?" if command == "run" else None,
-        help="owner/name, owner/name:version, a version id, deployments/owner/name, or the address of a Cog container")
+    add("ref", nargs="?", metavar=usage.split()[0], help="owner/name[:version], deployments/owner/name, id or address")
+    add("--help", "-h", action="store_true", help="show this, or after run MODEL the model's inputs")
+    add("--timeout", type=float, metavar="SECONDS", help="give up after so long")
     if command == "run":
         add("inputs", nargs="*", metavar="key=value", help="an input; key=@file sends a file, key:=json is JSON")
-        add("--help", "-h", action="store_true", help="show the model's inputs")
         add("--input", metavar="FILE", help="read inputs from a JSON object in a file, or - for standard input")
         add("--no-wait", action="store_true", help="print the prediction's id and return")
         add("--web", action="store_true", help="open the prediction's page in a browser")
+    if command != "watch":
+        add("--cancel-after", metavar="DURATION", help="have the server cancel it, as 5m")
     if command == "map":
         add("--concurrency", type=int, default=8, metavar="N", help="runs at a time (8)")
     else:
         add("-o", "--output", metavar="PATH", help="save files: a directory, a name, or - for standard output")
         add("--json", action="store_true", help="print the whole prediction")
         add("--logs", action="store_true", help="show the model's logs on standard error")
-    add("--timeout", type=float, metavar="SECONDS", help="give up after so long" + (", and cancel" * (command != "watch")))
-    if command != "watch":
-        add("--cancel-after", metavar="DURATION", help="have the server cancel it, as 5m")
-    return parser
+    options = parser.parse_intermixed_args(words)
+    if options.ref is None or options.help and command != "run":
+        parser.print_help()
+        sys.exit(0 if options.help else 2)
+    return options
 
-
-def _run_command(options: Any) -> int:
-    if options.model is None:
-        _options("run").print_help()
-        return 0 if options.help else 2
+def _run_command(options: Any) -> None:
     try:
-        description, openapi = _description(default_client, options.model)
+        description, openapi = _description(default_client, options.ref)
     except APIError as error:
         if error.status == 401 or options.help:
             raise
         description, openapi = "", None  # then values are not typed, and the creation tells what is wrong
     if options.help:
-        _write(_manual(options.model, description, openapi) + "\n")
-        return 0
-    job = _job(default_client, options.model, _typed(options, _inputs_of(openapi)), wait=False, timeout=options.timeout,
+        return _write(_manual(options.ref, description, openapi) + "\n")
+    job = _job(default_client, options.ref, _typed(options, _inputs_of(openapi)), wait=False, timeout=options.timeout,
                cancel_after=options.cancel_after)
     _check(not (options.no_wait and job.target.cog), "--no-wait is for hosted models: a container keeps no predictions")
     prediction = job.start()
@@ -3146,284 +2543,229 @@ def _run_command(options: Any) -> int:
         import webbrowser
         webbrowser.open(prediction._url("web"))
     if options.no_wait:
-        _write(json.dumps(prediction, indent=2, ensure_ascii=False) + "\n" if options.json else prediction.id + "\n")
-        return 0
-    try:
-        return _follow(job, options, _part(openapi, "Output"))
-    except KeyboardInterrupt:
-        known = job.prediction.id if job.prediction else "nothing"
-        return _told(f"interrupted: {'cancelled' if job.cancelled else 'could not cancel'} {known}", 130)
+        return _write(_as_text(prediction if options.json else prediction.id))
+    return _follow(job, options, _part(openapi, "Output"))
 
+def _watch_command(options: Any) -> None:
+    def cancel(call: _Call) -> None:
+        raise ReplicateError("it is somebody else's to cancel")
+    job: Any = _Job(default_client, _Target(""), None, timeout=options.timeout)
+    job.prediction, job.cancel = default_client.predictions.get(options.ref), cancel
+    _follow(job, options, {})
 
-def _watch_command(options: Any) -> int:
-    job = _Job(default_client, _Target(""), None, timeout=options.timeout)
-    job.prediction = default_client.predictions.get(options.id)
-    job.cancel = lambda call: None  # type: ignore[method-assign]  # somebody else's to cancel
-    try:
-        return _follow(job, options, {})
-    except KeyboardInterrupt:
-        return _told(f"{options.id} goes on; look again with: replicate watch {options.id}", 130)
-
-
-def _follow(job: Any, options: Any, schema: Mapping[str, Any]) -> int:
-    """Show a run to its end as the options say."""
-    logged, options.began = [0], False  # how much of the logs was shown; whether text was, which a status would erase
-
+def _follow(job: Any, options: Any, schema: Mapping[str, Any]) -> None:
+    """Show a run to its end, and its output, as the options say."""
+    logged = 0  # how much of the logs was shown
     def show(run: Any) -> None:
+        nonlocal logged
         logs = run.get("logs") or ""
-        if options.logs and len(logs) > logged[0]:
-            _status("")
-            sys.stderr.write(_printable(logs[logged[0]:], sys.stderr))
-            logged[0] = len(logs)
+        if options.logs and len(logs) > logged:
+            _write(logs[logged:], sys.stderr)
+            logged = len(logs)
         done = f", {run.progress.percentage:.0%}" if run.progress else ""
-        seconds = job.call.clock.now() - job.call.started
-        _status(f"{run.get('status')} {seconds:.0f} s{done}" if run._running and not options.began else "")
-
+        _status(f"{run.get('status')} {job.call.clock.now() - job.call.started:.0f} s{done}" if run._running else "")
     job.call.watch = show
-    if job.prediction:
-        show(job.prediction)
     text = schema.get("x-cog-array-display") == "concatenate"
     text = text or not schema and bool(job.prediction and job.prediction._url("stream"))
     try:
-        if text and not options.json and not options.output:
-            return _write_events(job.events(), options)
-        output = job.output()
-    except ModelError as error:
+        if job.prediction:
+            show(job.prediction)
         if options.json:
-            _write_json(error.prediction)
-        raise
-    if options.json:
-        _write_json(job.prediction)
-    elif options.output:
-        _save(output, options.output)
-    else:
-        _write(_as_text(output, schema))
-    return 0
+            try:
+                job.output()
+            finally:
+                _write(_as_text(job.prediction))
+        elif text and not options.output:
+            _write_events(job.events())
+        else:
+            _put(job.output(), options.output, schema)
+    except KeyboardInterrupt:
+        known = job.prediction.id if job.prediction else "nothing"
+        raise KeyboardInterrupt(f"interrupted: {'cancelled' if job.cancelled else 'did not cancel'} {known}") from None
 
-
-def _write_events(events: Iterator[ServerSentEvent], options: Any) -> int:
+def _write_events(events: Any) -> None:
     """Text as it comes; files a line each."""
     last = "\n"
     try:
         for event in events:
-            if str(event):
-                _status("")
-                options.began = True
-                last = event.data + "\n" if isinstance(event.data, FileOutput) else event.data
-                _write(last)
+            text = str(event) + "\n" * isinstance(event.data, FileOutput)
+            _write(text)
+            last = text or last
     finally:
+        events.close()
         _write("" if last.endswith("\n") else "\n")
-        events.close()  # type: ignore[attr-defined]
-    return 0
 
+def _put(output: Any, where: str | None, schema: Mapping[str, Any]) -> None:
+    """Print an output; or put its files, or the text where there are none, where -o says, and print their paths."""
+    files, text = _found_files(output), _as_text(output, schema)
+    if where == "-" and files:
+        sys.stdout.buffer.writelines(block for file in files for block in file.iter_bytes())
+    elif where in (None, "-"):
+        _write(text)
+    else:
+        try:
+            for file in files or [FileOutput("data:text/plain," + urllib.parse.quote(text))]:
+                _write(f"{file.save(os.path.join(where, '') if len(files) > 1 else where)}\n")
+        except ReplicateError:
+            _write(text)  # paid for, and not to be lost
+            raise
 
 def _found_files(output: Any) -> list[FileOutput]:
     inside = output.values() if isinstance(output, dict) else output if isinstance(output, list) else ()
     return [output] if isinstance(output, FileOutput) else [file for item in inside for file in _found_files(item)]
 
-
-def _save(output: Any, where: str) -> None:
-    """Put the files, or what else there is, where -o says; print where each file went."""
-    files = _found_files(output)
-    if where == "-" or not files and os.path.isdir(where):
-        for file in files:
-            sys.stdout.buffer.writelines(file.iter_bytes())
-        _write("" if files else _as_text(output, {}))
-        return
-    try:
-        if not files:  # a text is saved as a file is
-            FileOutput("data:," + urllib.parse.quote(_as_text(output, {}))).save(where)
-        for file in files:
-            where_to = where if len(files) == 1 else os.path.join(where, "")
-            _write(f"{file.save(where_to)}\n")
-    except ReplicateError:
-        _write(_as_text(output, {}))  # paid for, and not to be lost
-        raise
-
-
-def _as_text(output: Any, schema: Mapping[str, Any]) -> str:
-    """An output for people and pipes: text as it is, files a line each, everything else as indented JSON."""
+def _as_text(output: Any, schema: Mapping[str, Any] | None = None, indent: int | None = 2) -> str:
+    """An output for people and pipes: text as it is, files a line each, everything else as JSON."""
     if isinstance(output, list) and output and all(isinstance(item, str) for item in output):
-        lines = isinstance(output[0], FileOutput) or schema.get("x-cog-array-display", schema and "list") == "list"
+        lines = isinstance(output[0], FileOutput) or schema and schema.get("x-cog-array-display") != "concatenate"
         output = ("\n" if lines else "").join(output)
-    if isinstance(output, str):
-        return output if output.endswith("\n") else output + "\n"
-    return json.dumps(output, indent=2, ensure_ascii=False) + "\n"
+    text = output if isinstance(output, str) else json.dumps(output, indent=indent, ensure_ascii=False)
+    return text if text.endswith("\n") else text + "\n"
 
-
-def _map_command(options: Any) -> int:
-    fields = _inputs_of(_description(default_client, options.model)[1])
+def _map_command(options: Any) -> None:
+    fields = _inputs_of(_description(default_client, options.ref)[1])
     drawn: deque[Any] = deque()
-    failed = done = 0
-
+    done = failed = 0
     def inputs() -> Iterator[Any]:
-        for number, line in enumerate(sys.stdin, 1):
+        for number, raw in enumerate(sys.stdin.buffer, 1):  # JSON is UTF-8, whatever the terminal is
+            line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
             if line.strip():
-                try:
-                    value = json.loads(line)
-                    faults = _faults(value, fields) if isinstance(value, dict) else ["it is no JSON object"]
-                except ValueError:
-                    value, faults = line.rstrip("\n"), ["it is not JSON"]
-                drawn.append((number, value))
+                value = _json_or_text(line)
+                faults = _faults(value, fields) if isinstance(value, dict) else ["it is no JSON object"]
+                drawn.append({"line": number, "input": value})
                 yield ValueError(f"line {number}: {'; '.join(faults)}") if faults else value
-
-    for output in default_client.map(options.model, inputs(), concurrency=options.concurrency, return_exceptions=True,
+    for output in default_client.map(options.ref, inputs(), concurrency=options.concurrency, return_exceptions=True,
                                      timeout=options.timeout, cancel_after=options.cancel_after):
-        (number, input), bad = drawn.popleft(), isinstance(output, Exception)
+        bad = isinstance(output, Exception)
         done, failed = done + 1, failed + bad
-        _write_json({"line": number, "input": input, "error" if bad else "output": str(output) if bad else output}, None)
+        _write(_as_text({**drawn.popleft(), "error" if bad else "output": str(output) if bad else output}, indent=None))
         _status(f"{done} done, {failed} failed")
-    _status("")
-    print(f"{done} done, {failed} failed", file=sys.stderr)
-    return 1 if failed else 0
+    _write(f"{done} done, {failed} failed\n", sys.stderr)
+    sys.exit(1 if failed else 0)
 
-
-def _typed(options: Any, fields: dict[str, _Field]) -> dict[str, Any]:
-    """The inputs of a command line as the schema types them. Raises _Usage with all that is wrong."""
-    input: dict[str, Any] = {}
-    wrong: list[str] = []
-    literal: set[str] = set()
-    if options.input:
-        try:
-            data = json.loads(_content(options.input, ""))
-            _check(isinstance(data, dict), "it holds no JSON object")
-            input.update(data)
-        except ValueError as error:
-            wrong.append(f"--input {options.input}: {error}")
-    given: set[str] = set()
-    for word in options.inputs:
-        name, equals, text = word.partition("=")
-        field = fields.get(name.rstrip(":"))
-        try:
-            _check(equals, "is to be written key=value")
-            if name.endswith(":"):
-                name = name[:-1]
-                literal.add(name)
-                value = json.loads(text)
-            else:
-                value = _read_value(field, name, text)
-            if name in given:
-                _check(isinstance(input.get(name), list) and (field is None or "array" in field.types), "is given twice")
-                value = input[name] + (value if isinstance(value, list) else [value])
-            input[name] = value
-        except json.JSONDecodeError:
-            wrong.append(f"{name} is not JSON")
-        except ValueError as error:
-            wrong.append(f"{name} {error}")
-        given.add(name)
-    found = _faults(input, fields, literal)
-    wrong += [fault for fault in found if not any(fault == f"{name} is required" for name in given)]
-    if wrong:
-        raise _Usage("\n  ".join(["the input is wrong:", *wrong]) if len(wrong) > 1 else wrong[0])
-    return input
-
-
-def _content(path: str, literal: str) -> bytes:
-    if path == "-":
-        return sys.stdin.buffer.read()
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}{literal}") from None
-
-
-def _read_value(field: _Field | None, name: str, text: str) -> Any:
-    """One value of the command line by its field, None where there is no schema: then it is JSON, or else text."""
-    if text.startswith("@"):
-        data = _content(text[1:], f"; for a text that begins with @ write {name}:='{json.dumps(text)}'")
-        line = data.strip().decode("utf-8", "replace") if text == "@-" and len(data) < 4096 else ""
-        if field is None or field.file:
-            import pathlib
-            value = line if _is_file(line) else data if text == "@-" else pathlib.Path(text[1:])
-            return [value] if field and field.types == ["array"] else value
-        text = data.decode("utf-8", "replace")
-    if field is not None and (field.types or field.choices):
-        return None if text == "null" and field.nullable and "string" not in field.types else field.parse(text)
+def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
 
+def _typed(options: Any, fields: Mapping[str, _Field]) -> dict[str, Any]:
+    """The inputs of a command line as the schema types them. Raises ValueError with all that is wrong."""
+    input: dict[str, Any] = {}
+    said: dict[str, Any] = {}
+    wrong, unchecked = [], set()  # unchecked: what is JSON whatever the schema says, and what could not be read
+    try:
+        input.update(**json.loads(_content(options.input) if options.input else b"{}"))
+    except (ValueError, TypeError, OSError) as error:
+        wrong.append(f"--input {options.input} is no JSON object: {error}")
+    for word in options.inputs:
+        name, equals, text = word.partition("=")
+        name, literal = name.rstrip(":"), name.endswith(":")
+        unchecked.add(name)
+        try:
+            _check(equals, "is to be written key=value")
+            value = _json_or_text(text) if literal else _read_value(fields.get(name), text)
+            _check(not literal or value is not text, "is not JSON")
+            if name in said:
+                _check(isinstance(said[name], list), "is given twice")
+                value = said[name] + (value if isinstance(value, list) else [value])
+            said[name] = value
+            unchecked.difference_update(() if literal else (name,))
+        except (ValueError, OSError) as error:
+            wrong.append(f"{name} {error}" + f"; a text that begins with @ is {name}:='\"@...\"'" * (text[:1] == "@"))
+            said.setdefault(name, None)  # so that it is not told to be missing as well
+    input.update(said)
+    wrong += _faults(input, fields, unchecked)
+    _check(not wrong, "\n  ".join(["the input is wrong:", *wrong] if len(wrong) > 1 else wrong))
+    return input
+
+def _content(path: str) -> bytes:
+    """What a file holds, or standard input where its name is -."""
+    import pathlib
+    return sys.stdin.buffer.read() if path == "-" else pathlib.Path(path).read_bytes()
+
+def _read_value(field: _Field | None, text: str) -> Any:
+    """One value of the command line by its field, None where there is no schema: then it is JSON, or else text."""
+    if text[:1] == "@" and (field is None or field.file):
+        import pathlib
+        value: Any = pathlib.Path(text[1:])
+        if text == "@-":
+            value = _content("-")
+            line = value.strip().decode("utf-8", "replace")
+            value = line if _is_file(line) else value
+        else:
+            os.stat(value)  # one that is not there is told now
+        return [value] if field and field.types == ["array"] else value
+    if text[:1] == "@":
+        text = _content(text[1:]).decode("utf-8", "replace")
+    if field is None or not (field.types or field.choices):
+        return _json_or_text(text)
+    return None if text == "null" and field.nullable and "string" not in field.types else field.parse(text)
 
 def _manual(ref: Any, description: str, openapi: Any) -> str:
     """A model's inputs and output for people, wrapped to the terminal's width."""
     import shutil
     import textwrap
-    lines, width = [str(getattr(ref, "id", ref))], max(40, shutil.get_terminal_size().columns - 2)
-
-    def add(text: str, indent: str = "") -> None:
-        lines.extend(textwrap.wrap(" ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent))
-
-    add(description)
     fields, output = _inputs_of(openapi), _part(openapi, "Output")
-    lines += ["", "Inputs:" if fields else "Its inputs are not known: there is no schema. Values are JSON, or else text."]
+    title = "Inputs:" if fields else "Its inputs are not known: there is no schema. Values are JSON, or else text."
+    texts = [("", str(getattr(ref, "id", ref))), ("", description), ("", " "), ("", title)]
     for field in fields.values():
+        numbers = ("from", field.least), ("to", field.most), ("default", None if field.secret else field.default)
         facts = ["/".join(field.types) or "any", "file or URL" * field.file, "secret" * field.secret,
-                 f"from {field.least}" * (field.least is not None), f"to {field.most}" * (field.most is not None),
-                 "required" * field.required]
-        if field.default is not None and not field.secret:
-            facts.append("default " + _short(field.default))
-        facts += ["or null" * field.nullable]
-        add(f"{field.name}  ({', '.join(fact for fact in facts if fact)})", "  ")
-        add(field.description, "      ")
-        add("one of: " + ", ".join(str(choice) for choice in field.choices) if field.choices else "", "      ")
-    kind, items = str(output.get("type") or "any value"), output.get("items") or {}
-    kind = "a file" if output.get("format") == "uri" else kind if kind != "array" else "text, as it is made" \
-        if output.get("x-cog-array-display") else f"a list of {'file' if items.get('format') else items.get('type', 'value')}s"
-    return "\n".join(lines + ["", f"Output: {kind}"] * bool(output))
+                 *(f"{word} {_short(value)}" for word, value in numbers if value is not None),
+                 "required" * field.required, "or null" * field.nullable]
+        texts += [("  ", f"{field.name} ({', '.join(filter(None, facts))})"), ("      ", field.description),
+                  ("      ", "one of: " * bool(field.choices) + ", ".join(str(choice) for choice in field.choices))]
+    items = output.get("items") or output
+    kind = "file" if items.get("format") == "uri" else items.get("type") or "value"
+    kind = kind if items is output else f"a list of {kind}s"
+    kind = "text, as it is made" if "x-cog-array-display" in output else kind
+    texts += [("", " "), ("", f"Output: {kind}")] * bool(output)
+    width = max(40, shutil.get_terminal_size().columns - 2)
+    return "\n".join(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+                     for indent, text in texts if text)
 
+def _commands(thing: Any) -> dict[str, Any]:
+    """What a command line can name below a thing: of the client its namespaces and search, of these their methods."""
+    found = {name: getattr(thing, name) for name in dir(thing) if not name.startswith(("_", "async_"))}
+    return {name: one for name, one in found.items() if isinstance(one, Namespace)
+            or callable(one) and (isinstance(thing, Namespace) or thing is default_client and name == "search")}
 
-def _resource_command(words: list[str]) -> int:
+def _resource_command(words: list[str]) -> None:
     """RESOURCE VERB [ARG ...] [NAME=VALUE ...]: a method of the client, found by its name, called by its signature."""
     import inspect
-    asked, every = not {"-h", "--help"}.isdisjoint(words), "--all" in words
-    words = [word for word in words if word not in ("-h", "--help", "--all")]
+    flags = {"-h", "--help", "--all"}.intersection(words)
+    words = [word for word in words if word not in flags]
     thing: Any = default_client
     path: list[str] = []
-    while words and isinstance(thing, (Client, Namespace)):
-        found = None if words[0].startswith(("_", "async_")) else getattr(thing, words[0], None)
-        if not (isinstance(found, Namespace) or callable(found) and (path or words[0] == "search")):
-            break
-        thing, path = found, path + [words.pop(0)]
-    if not path:
-        raise _Usage(f"there is no command {words[0] if words else ''!r}" + _nearest(words[0] if words else "", _COMMANDS))
-    if isinstance(thing, Namespace):
-        verbs = {verb: getattr(thing, verb) for verb in dir(thing) if not verb.startswith(("_", "async_"))}
-        listing = "\n".join(f"  {' '.join(path)} {verb:12} {(inspect.getdoc(one) or '').splitlines()[0]}"[:118]
-                            for verb, one in verbs.items())
-        if not asked:
-            raise _Usage(f"there is no {' '.join(path)} {words[0]!r}" + _nearest(words[0], list(verbs)) if words
-                         else f"{' '.join(path)} needs one of its verbs")
-        _write(listing + "\n")
-        return 0
-    method: Any = thing
-    signature = inspect.signature(method)
-    if asked:
-        _write(f"replicate {' '.join(path)} [ARG ...] [NAME=VALUE ...]\n\n{inspect.getdoc(thing)}\n")
-        return 0
-    given: list[Any] = []
-    named: dict[str, Any] = {}
+    while words and words[0] in _commands(thing):
+        path.append(words.pop(0))
+        thing = _commands(thing)[path[-1]]
+    verbs = _commands(thing)
+    if verbs and (words or not flags):
+        raise ValueError(f"{' '.join(path + words[:1])!r} is no command" + _nearest("".join(words[:1]), [*verbs]))
+    if flags - {"--all"}:
+        title = " ".join(["replicate", *path] + ["VERB"] * bool(verbs)) + " [ARG ...] [NAME=VALUE ...]\n"
+        lines = [f"  {verb:12} {(inspect.getdoc(one) or '').splitlines()[0]}"[:118] for verb, one in verbs.items()]
+        return _write("\n".join([title, inspect.getdoc(thing) or "", *lines, ""]))
+    given, named = [], {}
+    parameters = inspect.signature(thing).parameters
     for word in words:
         name, equals, text = word.partition("=")
         if equals and re.fullmatch(r"\w+:?", name):
-            kind = str(getattr(signature.parameters.get(name), "annotation", ""))
-            named[name.rstrip(":")] = text if kind in ("str", "str | None") else _read_value(None, name, text)
+            kind = str(getattr(parameters.get(name), "annotation", ""))
+            named[name.rstrip(":")] = text if kind in ("str", "str | None") else _read_value(None, text)
         else:
-            given.append(json.loads(word) if word[:1] in "{[" else word)
-    result = method(*given, **named)
-    if every and isinstance(result, Page):
-        for item in result.iter_all():
-            _write_json(item, None)
-    elif isinstance(result, bytes):
+            given.append(json.loads(word) if word[:1] in ("{", "[") else word)
+    result = thing(*given, **named)
+    if isinstance(result, bytes):
         sys.stdout.buffer.write(result)
-        sys.stdout.flush()
-    elif isinstance(result, Page):
-        _write_json({"previous": result.previous, "next": result.next, "results": result})
+    elif isinstance(result, Page) and "--all" in flags:
+        for item in result.iter_all():
+            _write(_as_text(item, indent=None))
     else:
-        _write(_as_text(result, {}))
-    return 0
-
+        page = isinstance(result, Page) and {"previous": result.previous, "next": result.next, "results": result}
+        _write(_as_text(page or result))
 
 # the module's own functions and namespaces are those of one client, made without a look at the environment
 default_client = Client()
@@ -3435,9 +2777,10 @@ models, predictions, trainings = default_client.models, default_client.predictio
 deployments, files, collections = default_client.deployments, default_client.files, default_client.collections
 hardware, accounts, webhooks = default_client.hardware, default_client.accounts, default_client.webhooks
 account = accounts
-for _name in ("__about__ account client collection deployment exceptions file hardware helpers identifier model pagination "
-              "prediction resource run schema stream training version webhook").split():  # the modules of 1.x: all this one
-    sys.modules[f"{__name__}.{_name}"] = globals().setdefault(_name, sys.modules[__name__]) and sys.modules[__name__]
+for _name in ("__about__ account client collection deployment exceptions file hardware helpers identifier model "
+              "pagination prediction resource run schema stream training version webhook").split():  # modules of 1.x
+    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
+    globals().setdefault(_name, sys.modules[__name__])
 
 if __name__ == "__main__":
     sys.exit(main())

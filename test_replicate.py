@@ -1889,6 +1889,7 @@ def _measure(environment):
 def bench(argv):
     """Print import time, cold run and cost per request, beside bare modules and what was promised."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or compilation would be measured, each time
     environment["PYTHONPATH"] = os.path.dirname(os.path.abspath(replicate.__file__))
     server = subprocess.Popen([sys.executable, os.path.abspath(__file__), "serve"], env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
