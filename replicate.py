@@ -423,7 +423,7 @@ class Client(_Twinned):
 
         inputs, an iterable of dicts, is drawn from as runs end. An iterator model's output is the list of its items.
         A failed run raises at its place, or is yielded as the exception with return_exceptions=True. Left early, what
-        still runs is cancelled. Options as for run().
+        still runs is cancelled. Options as for run(); timeout is that of each run.
         """
         _check(type(concurrency) is int and concurrency > 0, f"concurrency is a whole number, not {concurrency!r}")
         _check(not isinstance(inputs, (str, bytes, abc.Mapping)), "inputs is an iterable of dicts, one for each run")
@@ -2267,13 +2267,29 @@ class _Connection:
         return _Response(self, **options)  # type: ignore[arg-type]
 
     def connect(self) -> None:
-        self.timeout = self.limit()
+        self._create_connection = self.dial
         super().connect()  # type: ignore[misc]
         self.reader = None  # what came before TLS has no place in it
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # a peer that has vanished is noticed in minutes, not hours
             if hasattr(socket, name):
                 self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), 30)
+
+    def dial(self, address: Any, *given: Any) -> Any:
+        """Connect to the first of a host's addresses that answers; all of them share the time."""
+        failure: Exception = OSError("the host has no address")
+        for family, kind, protocol, _, where in socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(self.limit())
+                sock.connect(where)
+                return sock
+            except BaseException as error:
+                sock.close()
+                if not isinstance(error, OSError):
+                    raise
+                failure = error
+        raise failure
 
     def send(self, data: bytes) -> None:
         for start in range(0, len(data), _BLOCK):  # sendall's time-out is for the whole of its data
@@ -2461,6 +2477,9 @@ _line = {"status": False, "open": False}  # on the terminal: whether a status is
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1, 2, 3 or 130 (see --help)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # closed, as by <&-
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     try:
         if argv is None:  # the process is ours: SIGTERM gives a run up as Ctrl-C does
             import signal

@@ -7428,7 +7428,7 @@ class CogRuns(CogCase):
         self.assertEqual(list(client.run(self.url, {"text": "x", "times": 1})), ["hello x 0"])
         self.serve_text()
         self.assertEqual(client.run(self.url, {"text": "x"}), "hello x")
-        self.assertEqual((len(self.puts()), self.cancels()), (2, []))
+        self.assertEqual((len({seen.path for seen in self.puts()}), self.cancels()), (2, []))  # a 409 in between is no run
 
 
 class CogWaits(CogCase):
@@ -8118,6 +8118,137 @@ except replicate.ReplicateError as error:
         self.assertRegex(lines[2], "(?i)gzip|zlib|compress")
         asked = [seen.headers.get("Accept-Encoding") or "" for seen in self.api.requests]
         self.assertTrue(asked and not any("gzip" in words for words in asked), asked)
+
+
+# ---------------------------------------------------------------------------------------------
+# Tests: What a review found
+# ---------------------------------------------------------------------------------------------
+
+class GivenUpInTime(Case):
+    """Promise 3 at the pace of the real API, where a creation may be held for a minute."""
+
+    def setUp(self):
+        super().setUp()
+        self.api.close()
+        self.api = StandIn(speed=1)
+        self.api.start()
+        self.addCleanup(self.api.close)
+        self.client = replicate.Client(api_token=self.api.token, base_url=self.api.url, proxies={})
+
+    def test_a_cancelled_task_cancels_its_run_within_seconds_though_creations_may_be_held_for_a_minute(self):
+        async def leave():
+            task = asyncio.ensure_future(self.client.async_run("test/slow", {"seconds": 60}))
+            while not self.api.creations:
+                await asyncio.sleep(0.02)
+            task.cancel()
+            await asyncio.wait([task])
+            self.assertTrue(task.cancelled())
+        began = time.monotonic()
+        asyncio.run(leave())
+        self.assertLess(time.monotonic() - began, 12)
+        (made,) = self.api.creations
+        self.assertEqual(self.api.predictions[made]["status"], "canceled")
+        self.assertEqual(len(self.api.seen("POST", r"/v1/predictions/[^/]+/cancel")), 1)
+
+    def test_an_explicit_hold_is_kept_in_async_calls_too(self):
+        asyncio.run(self.client.async_run("test/echo", {"text": "x"}, wait=7))
+        self.assertEqual(self.api.seen("POST")[0].headers.get("Prefer"), "wait=7")
+
+
+class OutputsThatChange(Case):
+    def items_of(self, *outputs):
+        """What output_iterator() yields for a run whose output is each of these in turn, the last one at its end."""
+        prediction = self.client.predictions.create(model="test/slow", input={"seconds": 1e6})
+        states = [dict(self.api.predictions[prediction.id], output=output, status="processing") for output in outputs]
+        states.append(dict(states.pop(), status="succeeded"))
+        self.turn_clock()
+        self.api.answer("GET", "/v1/predictions/" + prediction.id, *[Reply(json=state) for state in states])
+        return list(prediction.output_iterator())
+
+    def test_nothing_that_was_paid_for_is_lost_when_an_output_changes_its_shape(self):
+        url = "https://x.test/f.png"
+        cases = [(("a", "abc"), ["a", "bc"]), ((["a"], ["a", "b"]), ["a", "b"]), (("", url), [url]), ((None, 5), [5]),
+                 (([], {"a": 1}), [{"a": 1}]), (("Loading", "The answer"), ["Loading", "The answer"]),
+                 ((["a"], "ab"), ["a", "ab"]), (("abc", ["x", "y"]), ["abc", "x", "y"]), ((["a", "b"], ["a"]), ["a", "b"])]
+        for outputs, expected in cases:
+            with self.subTest(outputs):
+                self.assertEqual(self.items_of(*outputs), expected)
+
+
+class SmallPrint(Case):
+    def test_a_post_without_a_body_says_that_it_has_none(self):
+        self.client.predictions.create(model="test/slow", input={"seconds": 1e6}).cancel()
+        self.assertEqual(self.api.seen("POST", ".*/cancel")[0].headers.get("Content-Length"), "0")
+
+    def test_a_host_that_could_be_read_as_another_is_not_opened(self):
+        for host in ("evil.test%3a443%20HTTP%2f1.1%0d%0aX%3a%20y%5d.replicate.com", "a b.replicate.com",
+                     "evil.test%2f.replicate.com"):
+            with self.subTest(host), self.assertRaisesRegex(replicate.ReplicateError, "will not open|no host"):
+                replicate.FileOutput(f"https://{host}/x", self.client).read()
+
+    def test_a_cancel_that_is_answered_with_nothing_loses_no_prediction(self):
+        self.api.answer("POST", ".*/cancel", Reply(json={}))
+        with self.assertRaises(replicate.PredictionTimeout) as caught:
+            self.client.run("test/slow", {"seconds": 1e6}, wait=False, timeout=0.5)
+        self.assertEqual(caught.exception.prediction.id, self.api.creations[-1])
+
+    def test_map_hands_over_what_is_done_while_its_inputs_are_slow(self):
+        drawn = []
+
+        def inputs():
+            for number in range(4):
+                drawn.append(number)
+                yield {"text": str(number)}
+                while len(self.api.creations) <= number:
+                    time.sleep(0.01)
+                time.sleep(0.3)
+        outputs = self.client.map("test/echo", inputs(), concurrency=4)
+        self.assertEqual(next(outputs), {"text": "0"})
+        self.assertLess(len(drawn), 4)
+        self.assertEqual([output["text"] for output in outputs], ["1", "2", "3"])
+
+    def test_a_host_with_dead_addresses_first_is_reached_within_the_time(self):
+        host, port = self.api.url[7:].split(":")
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))] * 3
+        found.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, int(port))))
+        with mock.patch.object(socket, "getaddrinfo", return_value=found):
+            self.assertEqual(self.client.accounts.current().username, "acme")
+
+    def test_errors_of_search_and_names_say_what_is_right(self):
+        with self.assertRaisesRegex(ValueError, "'owner/name'.*'a'"):
+            self.client.models.get("a")
+        with self.assertRaisesRegex(TypeError, "nothing"):
+            self.client.predictions.get()
+        self.assertEqual(self.api.seen(), [])
+
+    def test_cancel_after_is_refused_where_nothing_would_keep_it(self):
+        with self.assertRaisesRegex(ValueError, "timeout="):
+            self.client.run(self.api.url, {"text": "x"}, cancel_after="5m")
+        self.assertEqual(self.api.seen(), [])
+
+    def test_an_output_that_holds_no_file_is_the_same_list_at_each_access(self):
+        prediction = replicate.Prediction({"id": "x", "status": "succeeded", "output": ["a", "b"]})
+        self.assertIs(prediction.output, prediction.output)
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_saving_to_what_is_no_file_writes_into_it_and_puts_nothing_in_its_place(self):
+        with tempfile.TemporaryDirectory() as folder:
+            link = pathlib.Path(folder, "null")
+            link.symlink_to(os.devnull)
+            replicate.FileOutput("data:,hello").save(link)
+            self.assertTrue(link.is_symlink())
+            self.assertFalse(pathlib.Path(os.devnull).is_file())
+
+    def test_too_long_a_name_is_one_of_our_errors(self):
+        with tempfile.TemporaryDirectory() as folder, self.assertRaises(replicate.ReplicateError):
+            replicate.FileOutput("data:,x").save(os.path.join(folder, "a" * 300))
+
+    def test_a_command_line_without_standard_streams_ends_as_usual(self):
+        with mock.patch.object(sys, "stdin", None), mock.patch.object(sys, "stderr", None), \
+                mock.patch.dict(os.environ, REPLICATE_API_TOKEN=self.api.token, REPLICATE_BASE_URL=self.api.url):
+            self.assertEqual(replicate.main(["run", "test/echo", "x=@-", "-o", os.devnull]), 0)
+            for stream in (sys.stdin, sys.stderr):
+                stream.close()
 
 
 # ---------------------------------------------------------------------------------------------
