@@ -445,11 +445,8 @@ class Client(_Twinned):
 
         def fill() -> bool:
             """Draw inputs while a worker is free, but not for ever while the first result is still to come."""
-            while sum(not future.done() for future in pending) < concurrency and len(pending) < 2 * concurrency:
-                drawn = list(itertools.islice(inputs, 1))
-                pending.extend(pool.submit(work, input) for input in drawn)
-                if not drawn or pending[0].done():  # what is done is not kept waiting for a slow source
-                    break
+            free = min(concurrency - sum(not future.done() for future in pending), 2 * concurrency - len(pending))
+            pending.extend(pool.submit(work, input) for input in itertools.islice(inputs, max(0, free)))
             return bool(pending)
 
         try:

@@ -8192,21 +8192,6 @@ class SmallPrint(Case):
             self.client.run("test/slow", {"seconds": 1e6}, wait=False, timeout=0.5)
         self.assertEqual(caught.exception.prediction.id, self.api.creations[-1])
 
-    def test_map_hands_over_what_is_done_while_its_inputs_are_slow(self):
-        drawn = []
-
-        def inputs():
-            for number in range(4):
-                drawn.append(number)
-                yield {"text": str(number)}
-                while len(self.api.creations) <= number:
-                    time.sleep(0.01)
-                time.sleep(0.3)
-        outputs = self.client.map("test/echo", inputs(), concurrency=4)
-        self.assertEqual(next(outputs), {"text": "0"})
-        self.assertLess(len(drawn), 4)
-        self.assertEqual([output["text"] for output in outputs], ["1", "2", "3"])
-
     def test_a_host_with_dead_addresses_first_is_reached_within_the_time(self):
         host, port = self.api.url[7:].split(":")
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))] * 3
