@@ -320,10 +320,10 @@ class _Secret(str):
 def _clean_token(token: str, error: type[Exception]) -> str:
     """A token without the white space and quotes that copying adds; one that no header can carry is refused."""
     _check(isinstance(token, str), f"a token is a str, not {type(token).__name__}")
-    token = token.strip().strip("'\"").strip()
+    token = _Secret(token.strip().strip("'\"").strip())
     if not re.fullmatch("[!-~]*", token):
         raise error("the API token has a space, control or non-ASCII character in it; copy it from " + _TOKENS_PAGE)
-    return _Secret(token)
+    return token
 
 @functools.lru_cache(maxsize=16)
 def _parse_base_url(text: str) -> str:
@@ -489,10 +489,11 @@ class Client(_Twinned):
         """The token for a request made now, in a Cog model its caller's, not its host's; "" where there is none."""
         if self._api_token is not None:
             return self._api_token
-        token = os.environ.get("REPLICATE_API_TOKEN", "")
+        token = _Secret(os.environ.get("REPLICATE_API_TOKEN", ""))
         try:
             context = sys.modules["cog"].current_scope().context
-            token = next((value or "" for key, value in context.items() if key.upper() == "REPLICATE_API_TOKEN"), token)
+            found = (_Secret(value or "") for key, value in context.items() if key.upper() == "REPLICATE_API_TOKEN")
+            token = next(found, token)
         except Exception:  # no Cog, no request, or another Cog: any of its errors mean that there is no such token
             pass
         return _clean_token(token, ReplicateError)
@@ -546,7 +547,7 @@ class _Job:
             return
         try:
             call = _Call(self.client, _GRACE, _Stop())
-            if self.prediction is None and isinstance(error, KeyboardInterrupt):
+            if self.created_since and self.prediction is None and isinstance(error, KeyboardInterrupt):
                 self.prediction = self._found(call)
             if self.prediction is not None:
                 self.cancel(call)
@@ -2134,7 +2135,7 @@ class _Transport(urllib.request.AbstractHTTPHandler, urllib.request.HTTPRedirect
     def _exchange(self, connection: Any, request: Any) -> Any:
         # 1. connect, through the proxy's tunnel where there is one
         call, body, seconds = request.call, request.data, self.seconds
-        secret = request.headers.pop("Proxy-authorization", None) if request._tunnel_host else None
+        secret = _Secret(request.headers.pop("Proxy-authorization", "") if request._tunnel_host else "")
         connection.seconds = seconds
         if connection.sock is None:
             connection.call = call.narrowed(seconds)

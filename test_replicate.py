@@ -8199,6 +8199,22 @@ class SmallPrint(Case):
         with mock.patch.object(socket, "getaddrinfo", return_value=found):
             self.assertEqual(self.client.accounts.current().username, "acme")
 
+    def test_a_malformed_token_stands_in_clear_in_no_frame_of_ours(self):
+        asked = replicate.Client(base_url=self.api.url).accounts.current
+        for make in (lambda: replicate.Client(api_token="r8_secret part"), asked):
+            with mock.patch.dict(os.environ, REPLICATE_API_TOKEN="r8_secret part"):
+                try:
+                    make()
+                except (ValueError, replicate.ReplicateError) as error:
+                    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+                    ours = [frame for frame in frames if frame.filename == replicate.__file__]
+                    self.assertTrue(ours)
+                    shown = [(frame.name, name) for frame in ours for name, value in (frame.locals or {}).items()
+                             if "r8_secret" in value and name != "api_token"]  # the caller's own argument
+                    self.assertEqual(shown, [])
+                else:
+                    self.fail("it was taken")
+
     def test_errors_of_search_and_names_say_what_is_right(self):
         with self.assertRaisesRegex(ValueError, "'owner/name'.*'a'"):
             self.client.models.get("a")
