@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""replicate.py 1.0.0: run machine-learning models on Replicate, or in Cog containers of your own.
+"""replicate.py 2.0.0: run machine-learning models on Replicate, or in Cog containers.
 
-One file without dependencies, for CPython 3.8 to 3.14 and PyPy, under the MIT licence; to vendor it, copy it. Get a
-token at https://replicate.com/account/api-tokens, export it as REPLICATE_API_TOKEN, and:
+One file without dependencies, for CPython 3.8 to 3.14 and PyPy, under the MIT licence.
+To vendor it, copy it. Get a token at https://replicate.com/account/api-tokens, export
+it as REPLICATE_API_TOKEN, and:
 
-    $ python -m replicate run black-forest-labs/flux-schnell prompt="an astronaut riding a horse" -o .
+    $ python -m replicate run black-forest-labs/flux-schnell prompt="an astronaut" -o .
     >>> import replicate
-    >>> images = replicate.run("black-forest-labs/flux-schnell", input={"prompt": "an astronaut riding a horse"})
-    >>> images[0].save("astronaut.webp")
+    >>> images = replicate.run("black-forest-labs/flux-schnell", {"prompt": "a fox"})
+    >>> images[0].save("fox.webp")
 
-Every method has an `async_` twin. Every failure at run time is a ReplicateError; a call that is wrong in itself is a
-ValueError or TypeError, raised before any request.
+Every method that makes requests has an `async_` twin. Every failure at run time is a
+ReplicateError; a call that is wrong in itself is a ValueError or TypeError, raised
+before any request.
 
-Contents: Constants, Errors, The client, Resources, Endpoints, Outputs, Inputs, Streams, Self-hosted models (Cog),
-Transport, Webhooks, Command line.
+Where a few great things are decided, one function each:
+    whether a request is sent again   _may_repeat
+    who sees the token                _Transport._credentials
+    when a run is over                _is_running
+    who gets cancelled                _Run._give_up
+
+Contents: Constants, Errors, Waiting, The client, Resources, Endpoints, Outputs,
+Running, Batches, Streams, Self-hosted models (Cog), Inputs, Schemas, Transport, Wire,
+Webhooks, Command line, The module's own names.
 """
+
 from __future__ import annotations
 
+import atexit
 import base64
+import contextlib
 import contextvars
 import functools
 import http.client
@@ -32,7 +44,6 @@ import socket
 import sys
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 import weakref
@@ -43,840 +54,1396 @@ try:
 except ImportError:  # then answers are not asked for in compressed form
     zlib = None  # type: ignore[assignment]
 
-TYPE_CHECKING = False  # checkers take it for true; at run time, importing typing would cost more than this file
+# Checkers take this for true. At run time, importing typing would cost more than this
+# whole file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
+    import datetime
     import pathlib
     import ssl
-    from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, TypeVar
-    _Dict = Dict[str, Any]
-    _List = List[Any]
+    from typing import (
+        Any,
+        AsyncIterator,
+        Awaitable,
+        BinaryIO,
+        Callable,
+        Coroutine,
+        Dict,
+        Generator,
+        Iterable,
+        Iterator,
+        List,
+        Mapping,
+        NamedTuple,
+        Sequence,
+        TypeVar,
+        Union,
+        overload,
+    )
+    from typing import Generic as _Generic
+
+    from typing_extensions import ParamSpec
+
     _T = TypeVar("_T")
+    _P = ParamSpec("_P")
+    _Dict = Dict[str, Any]
+    _List = List
+    _Ref = Union[str, "Model", "Version", "Deployment"]
+    _Limit = Callable[[], Union[float, None]]  # seconds that an operation may take now
 else:
-    _Dict, _List = dict, list
-    ssl = getattr(http.client, "ssl", None)  # None in an interpreter built without it, which still reaches http://
+    # None in an interpreter built without it, which still reaches http:// addresses.
+    ssl = getattr(http.client, "ssl", None)
+    _Dict = dict
 
-__version__ = "1.0.0"
-__all__ = [
-    "run", "stream", "map", "use", "search", "paginate", "async_run", "async_stream", "async_map", "async_search",
-    "async_paginate", "main", "Client", "default_client", "models", "predictions", "trainings", "deployments", "files",
-    "collections", "hardware", "accounts", "account", "webhooks", "Prediction", "Model", "Version", "Training", "File",
-    "Deployment", "Page", "FileOutput", "ServerSentEvent", "ReplicateError", "ReplicateException", "APIError",
-    "NetworkError", "ModelError", "PredictionTimeout", "WebhookError"]
+    def overload(method):
+        return method
 
-# ---------------------------------------------------------------------------------------------------------------------
+    class _Generic:
+        """What Page[Prediction] is at run time, on 3.8 too: Page itself."""
+
+        def __class_getitem__(cls, kind):
+            return cls
+
+    class _List(_Generic, list):
+        pass
+
+    _T = None
+
+
+__version__ = "2.0.0"
+# ------------------------------------------------------------------------------------
 # Constants
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
 
-_API, _TOKENS_PAGE = "https://api.replicate.com/v1", "https://replicate.com/account/api-tokens"
-_RUNNING = ("starting", "processing")  # the only statuses that mean "not over"; a word unknown today ends a wait
-_TIMEOUT, _HOLD = 60.0, 60  # seconds: for a socket operation; the most that `Prefer: wait` may ask for
-_GRACE = 5.0  # seconds: to cancel what is given up; more, and Ctrl-C feels broken
-_SHORT_HOLD = 4  # seconds that map and async_ calls hold a creation, so that its id is known, and cancelled, within _GRACE
-_POLL, _POLL_SHARE, _POLL_MOST = 0.5, 0.02, 5.0  # seconds between polls at first; then 2 % of the time elapsed; at most
-_RETRIES = 5  # with the back-off below some 15 s in all: the restart of a load balancer is survived, an outage told
-_BACKOFF, _WAIT_MOST = 0.5, 60.0  # seconds: doubled each time, with full jitter; no single wait is longer than a minute
-_GAP_LEAST, _GAP_MOST = 0.1, 1.0  # seconds between creations once throttled: 600 a minute; low credit's 1 a second
-_FRESH = 1.0  # seconds a kept connection may have idled and still carry a creating request: no server closes that soon
-_KEPT_FOR, _KEPT_MOST = 50.0, 32  # seconds idle, below the usual 60 of load balancers; connections kept to one host
-_INTERIM_MOST, _HEADERS_MOST, _LINE_MOST = 20, 200, 1 << 16  # 1xx answers, header lines, bytes in one: more is a fault
-_ERROR_MOST = 1 << 16  # bytes of an error's body that are read: problem+json is small, an HTML page may not be
-_BLOCK, _MEMORY_MOST = 1 << 18, 2 << 20  # bytes: read or sent at a time (more gained nothing); spooled in memory
-_INLINE_MOST, _UPLOAD_MOST = 256 << 10, 100 << 20  # bytes: the API's advice for data URIs; what its files API takes
-_WORKERS = 256  # threads for async_ calls, made as needed; what is awaited beyond that waits its turn
-_MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema: before, every array may be one
+_API = "https://api.replicate.com/v1"
+_TOKENS_PAGE = "https://replicate.com/account/api-tokens"
+_NO_TOKEN = "No API token"  # the title of an error that no token was there for
+_RUNNING = ("starting", "processing")  # the only statuses that mean "not over"
 
-# ---------------------------------------------------------------------------------------------------------------------
+# Seconds.
+_TIMEOUT = 60.0  # for a socket operation: as much as the API takes to hold a request
+_HOLD = 60  # the most that `Prefer: wait` may ask for
+_GRACE = 5.0  # to cancel what is given up; more, and Ctrl-C feels broken
+_POLL_FIRST = 0.05  # the first look: a fast model's end is noticed at once
+_POLL = 0.5  # between looks soon after: what the official clients do
+_POLL_SHARE = 0.02  # of the time elapsed: an end is noticed within 1 % on average
+_POLL_MOST = 5.0  # between looks at a run of any length
+_PAGE_GAP = 0.5  # between pages of runs, where many are waited for
+_LAG_MOST = 2.0  # between looks at one run before pages are asked for: 1 s on average
+_BACKOFF = 0.5  # before the first repetition; doubled each time, with full jitter
+_WAIT_MOST = 60.0  # no single wait is longer: limits are a minute's
+_THROTTLED_LEAST = 0.1  # after a 429 that says nothing: 600 creations a minute
+_WINDOW_MOST = 60.0  # limits are told for a minute at most
+_FRESH = 1.0  # that a connection may have idled and still carry a creation: no server
+# closes that soon
+_KEPT_FOR = 50.0  # that a connection may idle: load balancers close it after 60
+_STREAM_SILENCE = 15.0  # of a stream until the run itself is looked at
+_YOUNG = 10.0  # that a creation may take to be listed
+_LOOK_AGAIN = 2.0  # until it is looked for again
+_CLOCK_PLAY = 2.0  # that clocks may differ, times being cut to whole seconds
+_TICK = 0.5  # between two showings of the status line: the first within a second
+_TELL_GAP = 0.2  # between two calls of on_update with a stream's logs
+_WORKER_IDLE = 10.0  # until a thread that has nothing to do ends
+
+# Numbers.
+_RETRIES = 5  # some 15 s in all: a load balancer's restart is survived, an outage told
+_PATIENCE = 200  # 429s that a run's requests take, some ten minutes of them
+_IMPATIENCE = 20  # and any other's, a minute of them
+_POLLS_A_SECOND = 40.0  # four fifths of the 3,000 requests a minute that are documented
+_WORKERS = 32  # threads for what is on the wire: more gained nothing on 1,000 runs
+_KEPT_MOST = 32  # connections that idle, as many as workers
+_MADE_KNOWN = 20_000  # ids of own runs: more than can be in flight at once
+_LOOK_PAGES = 20  # pages that a look at the newest runs reads, within _GRACE
+_CROWD_PAGES = 50  # pages that are read for the runs of a crowd
+_REDIRECTS_MOST = 10  # as urllib
+_INTERIM_MOST = 20  # 1xx answers: more is a fault
+_HEADERS_MOST = 200  # lines of a head, or of trailers: more is a fault
+_NAME_LONGEST = 400  # characters of "owner/name" that are read
+_NESTED_MOST = 200  # levels of an input: json.dumps, in C, takes more than that
+_LOOK_AHEAD = 10_000  # results of a batch that wait for one before them
+_READY_SHARE = 2  # results that nobody takes, times concurrency, before no more is run
+_ALIKE_MOST = 10  # like failures in a row, and the rest of a batch would fail too
+_MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema
+_PARTS_MOST = 100  # of one value's schema that are read: references go in circles
+_SHOWN_MOST = 20  # names or choices that a message lists
+
+# Forms.
+_TIME = "%Y-%m-%dT%H:%M:%SZ"  # of a time in a journal
+_JOURNAL_HEAD = b'{"index":'  # how each line of a journal begins
+_LOCKED_BYTE = 1 << 30  # Windows locks bytes: one that no journal reaches
+
+# Bytes, or characters.
+_INLINE_MOST = 256 << 10  # of a file that goes as a data URI: the API's advice
+_UPLOAD_MOST = 100 << 20  # of a file that the files API takes
+_MEMORY_MOST = 2 << 20  # of a file in memory; what is more goes to disk
+_NAME_MOST = 200  # of a file's name: file systems take 255, numbers are added
+_CELL = 500  # of a table's cell: more than any terminal is wide
+_LOG_TAIL = 1 << 14  # of the logs in which a progress bar is looked for
+_RECEIVE = 1 << 16  # received at a time: a get's whole answer; more gained nothing
+_BLOCK = 1 << 18  # sent, or handed on, at a time
+_HEAD_MOST = 1 << 17  # of an answer's head: http.client takes 100 lines of 64 KiB
+_LINE_MOST = 1 << 16  # in a line of a chunked body's own
+_ERROR_MOST = 1 << 16  # of an error that are read: problem+json is small
+_ANSWER_MOST = 1 << 27  # of an answer, also unpacked: files come as data URIs in some
+_EVENT_MOST = 1 << 25  # of an event of a stream: an image as a data URI fits
+# ------------------------------------------------------------------------------------
 # Errors
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+
 
 class ReplicateError(Exception):
-    """Base of every failure at run time. str() is one line: what failed, why, what to do.
+    """Base of every failure at run time. str() is one line: what failed, why, what to
+    do.
 
-    Attributes, None where there is nothing to say: status (HTTP), title, detail, type and instance (RFC 9457), method,
-    path, headers, request_id, retry_after (seconds), body (str, 64 KiB at most), and prediction, to find it again."""
-    status: Any = None
-    title = detail = type = instance = method = path = headers = request_id = retry_after = body = prediction = status
-    _sent, _final = True, False  # whether the server may have seen the request; whether sending it again is of no use
+    Every attribute is None where there is nothing to say.
+    """
 
-    def __init__(self, message: Any = None, **facts: Any) -> None:
-        known = [str(facts[name]) for name in ("status", "title", "detail") if facts.get(name) is not None]
-        super().__init__(": ".join(known) if message is None else message)
-        self.__dict__.update(facts)
+    status: int | None = None  # of HTTP
+    title: str | None = None  # these four: RFC 9457, problem details
+    detail: str | None = None
+    type: str | None = None
+    instance: str | None = None
+    method: str | None = None
+    path: str | None = None
+    headers: Any = None  # a mapping whose names are found in any case
+    request_id: str | None = None
+    retry_after: float | None = None  # seconds
+    body: str | None = None  # what came, where it could not be used; 64 KiB at most
+    prediction: Any = None  # the run that it is about, to find it again
+
+    # Set by the transport that makes the error, and read by _may_repeat alone:
+    _sent = True  # whether the server may have seen the request
+    _final = False  # whether sending it again would be of no use
+
+    def __init__(self, message: object = None, **facts: Any) -> None:
+        if message is None:
+            told = [facts.get(name) for name in ("status", "title", "detail")]
+            message = ": ".join(str(fact) for fact in told if fact is not None)
+        super().__init__(message)
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    @property
+    def status_code(self) -> int | None:
+        """The status, by the name that other clients give it."""
+        return self.status
 
     def __str__(self) -> str:
         text = " ".join(str(self.args[0]).split())
-        known = self.prediction.get("id") if self.prediction is not None else None
-        return f"{text} (prediction {known})" if known and known not in text else text
+        if self.prediction is None:
+            return text
+        id = str(self.prediction.get("id"))
+        return text if id in text else f"{text} (prediction {id})"
+
+    def _add(self, more: str) -> None:
+        """Say more at the end of the message."""
+        self.args = (f"{self.args[0]}{more}", *self.args[1:])
+
 
 class APIError(ReplicateError):
     """The API answered with an error status: see `status`, `title` and `detail`."""
 
+
 class NetworkError(ReplicateError):
-    """No usable answer: DNS, connection, TLS, proxy, time-out, an answer cut short or not in JSON."""
+    """No usable answer: DNS, connection, TLS, proxy, time-out, cut short, or no
+    JSON."""
+
 
 class ModelError(ReplicateError):
-    """The run ended, but not in success: `prediction.status`, `.error` and `.logs` tell more."""
-    def __init__(self, prediction: Any, message: Any = None) -> None:
-        status, why = prediction.get("status"), message or prediction.get("error")
-        text = f"prediction {prediction.get('id')} " + ("was canceled" if status == "canceled" else str(status))
-        super().__init__(f"{text}: {why}" if why else text, prediction=prediction, detail=why and str(why))
+    """The run ended, but not in success: see `prediction.status`, `.error`, `.logs`."""
+
+    def __init__(self, prediction: Any, message: str | None = None) -> None:
+        why = message or prediction.get("error")
+        text = f"prediction {prediction.get('id')} {prediction.get('status')}"
+        if prediction.get("status") == "canceled":
+            text = f"prediction {prediction.get('id')} was canceled"
+        if why:
+            text += f": {why}"
+        super().__init__(text, prediction=prediction)
+        self.detail = str(why) if why else None
 
     def __reduce__(self) -> Any:
         return type(self), (self.prediction, self.detail)
 
+
 class PredictionTimeout(ReplicateError):
-    """The `timeout` of a call ended first; `prediction` is the run, where it is known to exist."""
+    """The `timeout` of a call ended first; `prediction` is the run, where it is
+    known."""
+
 
 class WebhookError(ReplicateError, ValueError):
     """A webhook that cannot be trusted; the message names what failed."""
 
-class _Abandoned(BaseException):
-    """Raised in a worker thread whose caller has left; like KeyboardInterrupt it is no Exception."""
 
-_Garbage = ValueError  # what an answer of status 200 raises whose body is not what the API sends
-ReplicateException, WebhookValidationError = ReplicateError, WebhookError  # names of 1.x
-MissingWebhookHeaderError = MissingWebhookBodyError = InvalidTimestampError = InvalidSignatureError = WebhookError
+ReplicateException = ReplicateError  # names of 1.x
+WebhookValidationError = WebhookError
+InvalidSecretKeyError = ValueError  # a wrong secret is a call that is wrong in itself
+MissingWebhookHeaderError = MissingWebhookBodyError = WebhookError
+InvalidTimestampError = InvalidSignatureError = WebhookError
+# ------------------------------------------------------------------------------------
+# Waiting
+# ------------------------------------------------------------------------------------
+#
+# Whatever waits is `async def`, written once, and waits through its call's face:
+#
+#   a plain method      _InPlace: every wait blocks where it stands, so the coroutine
+#                       never suspends and _in_place() runs it with one send(None)
+#   its async_ twin,    _OnLoop: sleeps on the event loop; a worker thread does what
+#   and map             blocks, and only while a request is on the wire
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The client
-# ---------------------------------------------------------------------------------------------------------------------
-
-_stop_of_task: contextvars.ContextVar[_Stop | None] = contextvars.ContextVar("replicate_stop", default=None)
 
 class _Clock:
     """Time as a client sees it; tests put one of their own in its place."""
+
     now = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
 
-    def sleep(self, seconds: float, stop: threading.Event | None = None) -> None:
-        time.sleep(seconds) if stop is None else stop.wait(seconds)
 
-class _Stop(threading.Event):
-    """The word to give up, said by another thread; it also ends the reads that are under way."""
-    def __init__(self) -> None:
-        super().__init__()
-        self.reading: set[Any] = set()
+class _InPlace:
+    """The face of plain calls."""
 
-    def set(self) -> None:
-        super().set()
-        for connection in list(self.reading):
+    on_loop = False
+
+    async def sleep(self, clock: Any, seconds: float) -> None:
+        clock.sleep(seconds)
+
+    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        """Do what blocks."""
+        return work(*args)
+
+    async def on_wire(
+        self, connection: _Connection, work: Callable[..., _T], *args: Any
+    ) -> _T:
+        """Do what blocks on a connection."""
+        return work(*args)
+
+    async def to_the_end(self, work: Callable[..., _T], *args: Any) -> _T:
+        """Do what blocks, and must not be cut off."""
+        return work(*args)
+
+    async def readable(self, connection: _Connection, limit: _Limit) -> None:
+        """Wait until there is something to read: here the read itself will wait."""
+
+
+class _OnLoop:
+    """The face of async_ calls and of map: waits on the event loop that runs."""
+
+    on_loop = True
+
+    async def sleep(self, clock: Any, seconds: float) -> None:
+        import asyncio
+
+        if isinstance(clock, _Clock):
+            await asyncio.sleep(seconds)
+        else:  # one that is turned by hand
+            clock.sleep(seconds)
+            await asyncio.sleep(0)
+
+    def _submitted(self, work: Callable[..., _T], *args: Any) -> asyncio.Future[_T]:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def job() -> None:
+            if future.cancelled():  # before its turn came
+                return
+            result, failure = None, None
             try:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-            except (OSError, AttributeError):  # it was over in that moment
-                pass
+                result = context.run(work, *args)
+            except BaseException as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(settle, result, failure)
+
+        _workers(os.getpid()).submit(job)
+        return future
+
+    async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        return await self._submitted(work, *args)
+
+    async def on_wire(
+        self, connection: _Connection, work: Callable[..., _T], *args: Any
+    ) -> _T:
+        try:
+            return await self._submitted(work, *args)
+        except BaseException:
+            connection.cut()  # where the task was cancelled, the thread ends at once
+            raise
+
+    async def to_the_end(self, work: Callable[..., _T], *args: Any) -> _T:
+        import asyncio
+
+        future, cancelled = self._submitted(work, *args), None
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            future.exception()
+            raise cancelled
+        return future.result()
+
+    async def readable(self, connection: _Connection, limit: _Limit) -> None:
+        """Wait until there is something to read; no thread is used for that."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        while not connection.arrived():
+            seconds = limit()
+            woken = asyncio.Event()
+            try:
+                loop.add_reader(connection.sock, woken.set)
+            except NotImplementedError:  # Windows: then a thread waits
+                return
+            timer = None if seconds is None else loop.call_later(seconds, woken.set)
+            try:
+                await woken.wait()
+            finally:
+                loop.remove_reader(connection.sock)
+                if timer is not None:
+                    timer.cancel()
+
+
+class _Workers:
+    """Daemon threads, made as needed, that do what blocks for everything on a loop."""
+
+    def __init__(self) -> None:
+        # Shared by all threads; touched only while this condition is held.
+        self.changed = threading.Condition()
+        self.jobs: deque[Callable[[], None]] = deque()
+        self.threads = 0
+        self.idle = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Have a job done; where no further thread can be had, one that is there does
+        it."""
+        with self.changed:
+            self.jobs.append(job)
+            self.changed.notify()
+            if len(self.jobs) <= self.idle or self.threads == _WORKERS:
+                return
+            self.threads += 1
+        try:
+            threading.Thread(target=self._work, name="replicate", daemon=True).start()
+        except RuntimeError:  # the system gives no more
+            with self.changed:
+                self.threads -= 1
+                alone = not self.threads
+            if alone:
+                self.jobs.pop()()
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                self.idle += 1
+                found = self.changed.wait_for(lambda: bool(self.jobs), _WORKER_IDLE)
+                self.idle -= 1
+                if not found:
+                    self.threads -= 1
+                    return
+                job = self.jobs.popleft()
+            job()
+            del job  # with what it holds, while nothing is to do
+
+
+@functools.lru_cache(maxsize=1)
+def _workers(process: int) -> _Workers:
+    """The workers of a process, os.getpid(): a forked child has none of its
+    parent's."""
+    return _Workers()
+
+
+_IN_PLACE = _InPlace()
+# Set by a twin while its method builds the coroutine that the twin will await.
+_for_twin = contextvars.ContextVar("replicate_for_twin", default=False)
+
 
 class _Call:
-    """The limits of one call: when it must have ended, and whether whoever made it has given it up."""
-    bare = False  # whether its requests carry neither the token nor the caller's own headers, wherever they go
-    in_flight = False  # whether a creation has left whose answer is not here
-    watch: Callable[[Any], None] = staticmethod(lambda run: None)  # is shown the run each time there is news of it
+    """One public call: how it waits, and until when."""
 
-    def __init__(self, client: Client, timeout: float | None = None, stop: _Stop | None = None) -> None:
-        _check(timeout is None or _is_number(timeout) and timeout > 0, f"timeout is a positive number, not {timeout!r}")
-        self.clock, self.timeout, self.stop = client._clock, timeout, stop or _stop_of_task.get()
-        self.started = self.clock.now()
+    def __init__(
+        self,
+        client: Client,
+        timeout: float | None = None,
+        token: str | None = None,
+        face: _InPlace | _OnLoop | None = None,
+    ) -> None:
+        if timeout is not None and not (_is_number(timeout) and timeout > 0):
+            raise ValueError(f"timeout is a positive number, not {timeout!r}")
+        if face is None:
+            face = _OnLoop() if _for_twin.get() else _IN_PLACE
+        self.client = client
+        self.clock = client._clock
+        self.face: Any = face
+        self.timeout = timeout
+        self.token = None if token is None else _clean_token(token, ValueError)
+        self.started: float = self.clock.now()
         self.deadline = math.inf if timeout is None else self.started + timeout
 
-    def left(self, most: float | None) -> float | None:
-        """Seconds that an operation may take: at most `most`, and no more than the call has left."""
-        self.check()
-        left = min(self.deadline - self.clock.now(), math.inf if most is None else most)
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine to its end; for a twin, hand it over to be awaited."""
+        if self.face.on_loop:
+            return coroutine  # type: ignore[return-value]
+        return _in_place(coroutine)
+
+    def iterate(self, items: AsyncIterator[_T], begin: bool = False) -> Iterator[_T]:
+        """Give an asynchronous generator as a plain one; a twin gets it as it is.
+
+        begin: its first item is None, and is taken at once (plain) or at first use.
+        """
+        if self.face.on_loop:
+            return _AsyncIterator(items, begin)  # type: ignore[return-value]
+        if begin:
+            _in_place(items.__anext__())  # type: ignore[arg-type]
+        begun = _in_turn(items)
+        next(begun)
+        return begun
+
+    def elapsed(self) -> float:
+        """Seconds since the call was made."""
+        return float(self.clock.now() - self.started)
+
+    def left(self, most: float | None = None) -> float | None:
+        """Seconds that an operation may take, None for any. Raises where none are
+        left."""
+        left = self.deadline - self.clock.now()
+        if most is not None and most < left:
+            return most
         if left <= 0:
             raise socket.timeout("timed out")
         return None if left == math.inf else left
 
-    def narrowed(self, seconds: float | None) -> _Call:
+    def over(self) -> bool:
+        """Whether its time is over; a socket's time-out may come a little before
+        that."""
+        return bool(self.clock.now() + 0.02 >= self.deadline)
+
+    def part(self, seconds: float | None) -> _Call:
         """The same call, with a nearer end for a part of it."""
-        part = object.__new__(_Call)
-        part.__dict__.update(self.__dict__)
-        part.deadline = self.deadline if seconds is None else min(self.deadline, self.clock.now() + seconds)
+        part = _Call(self.client, face=self.face)
+        part.timeout, part.token, part.started = self.timeout, self.token, self.started
+        part.deadline = self.deadline
+        if seconds is not None:
+            part.deadline = min(self.deadline, self.clock.now() + seconds)
         return part
 
-    def over(self) -> bool:
-        return self.clock.now() + 0.02 >= self.deadline  # a socket's time-out may come some milliseconds before its time
-
-    def check(self) -> None:
-        """Raise _Abandoned where another thread has said to give up."""
-        if self.stop is not None and self.stop.is_set():
-            raise _Abandoned
-
-    def expired(self, more: str = "") -> PredictionTimeout:
-        return PredictionTimeout(f"no result within {self.timeout:g} s{more}")
-
-    def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the call: then PredictionTimeout."""
         left = self.deadline - self.clock.now()
-        self.clock.sleep(max(0.0, min(seconds, left)), self.stop)
-        self.check()
+        await self.face.sleep(self.clock, max(0.0, min(seconds, left)))
         if seconds >= left:
             raise self.expired()
 
-    def pause(self, at_first: float) -> None:
-        """Sleep until the next poll is due: the longer it has lasted, the longer."""
-        self.sleep(max(at_first, min(_POLL_MOST, _POLL_SHARE * (self.clock.now() - self.started))))
+    def expired(self, more: str = "") -> PredictionTimeout:
+        """The error of a call whose time is over."""
+        return PredictionTimeout(f"no result within {self.timeout:g} s{more}")
 
-class _Twinned:
-    """Gives every public method of a class its async_ twin, on the class itself, where programs look for it."""
-    _client: Client
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name, method in list(vars(cls).items()):
-            plain = getattr(method, "__func__", method)  # of a staticmethod
-            if not name.startswith(("_", "async_")) and hasattr(plain, "__code__"):
-                if plain.__name__ == "operation":  # made by _operation(), which does not know where it will stand
-                    plain.__name__, plain.__qualname__ = name, f"{cls.__qualname__}.{name}"
-                twin = _twin(plain, f"async_{name}", f"{cls.__qualname__}.async_{name}")
-                setattr(cls, twin.__name__, staticmethod(twin) if plain is not method else twin)
-
-    if TYPE_CHECKING:
-        def __getattr__(self, name: str) -> Any: ...
-
-def _twin(method: Callable[..., Any], *names: str) -> Callable[..., Any]:
-    """The asynchronous form of a method: a coroutine, or an asynchronous iterator where it gives an iterator."""
-    def iterating(*args: Any, **kwargs: Any) -> _AsyncIterator:
-        return _AsyncIterator(_Stop(), functools.partial(method, *args, **kwargs))
-
-    async def awaiting(*args: Any, **kwargs: Any) -> Any:
-        stop = _Stop()
-        result = await _in_thread(stop, method, *args, **kwargs)
-        return _AsyncIterator(stop, None, result) if isinstance(result, abc.Generator) else result
-
-    iterates = str(method.__annotations__.get("return")).startswith("Iterator")
-    twin = functools.wraps(method)(iterating if iterates else awaiting)
-    twin.__name__, twin.__qualname__ = names
-    return twin
-
-@functools.lru_cache(maxsize=1)
-def _workers(process: int) -> Any:
-    """The threads of async_ calls; `process` is os.getpid(), as a forked child has none of its parent's."""
-    from concurrent.futures import ThreadPoolExecutor
-    return ThreadPoolExecutor(_WORKERS, thread_name_prefix="replicate")
-
-async def _in_thread(stop: _Stop, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Run it in a worker thread, in the caller's context; a cancelled task tells it to stop and hears it out."""
-    import asyncio
-    context, loop, over = contextvars.copy_context(), asyncio.get_running_loop(), asyncio.Event()
-    context.run(_stop_of_task.set, stop)
-    work = _workers(os.getpid()).submit(context.run, functools.partial(function, *args, **kwargs))
-
-    def wake(_: Any) -> None:
-        try:
-            loop.call_soon_threadsafe(over.set)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            pass
-
-    work.add_done_callback(wake)
+def _in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never suspends, and return its result."""
     try:
-        await over.wait()
-    except asyncio.CancelledError:
-        if not work.cancel():
-            stop.set()
-            for _ in range(int(_GRACE / 0.05) + 20):  # not by another task, which would be left over in its turn
-                if not work.done():
-                    await asyncio.sleep(0.05)
-        raise
-    return work.result()
+        coroutine.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a plain call has suspended")
 
-class _AsyncIterator:
-    """What an async_ twin gives for an iterator: for `async for`, directly or after an `await`."""
-    def __init__(self, stop: _Stop, make: Any, iterator: Any = None) -> None:
-        self._stop, self._make, self._iterator = stop, make, iterator
 
-    async def _begun(self) -> _AsyncIterator:
-        if self._iterator is None:
-            self._iterator = iter(await _in_thread(self._stop, self._make))
+def _in_turn(items: Any) -> Iterator[Any]:
+    """A plain generator of an asynchronous one's items; closed, it closes that one
+    too."""
+    try:
+        yield None  # taken at once: a generator that was never begun is not closed
+        while True:
+            try:
+                item = _in_place(items.__anext__())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        _in_place(items.aclose())
+
+
+class _AsyncIterator(_Generic[_T]):
+    """What the twin of an iterator gives: for `async for`, directly or after an
+    `await`."""
+
+    def __init__(self, items: Any, begin: bool = False) -> None:
+        self._items = items
+        self._begin = begin  # whether its first item is still to be skipped
+
+    async def _begun(self) -> _AsyncIterator[_T]:
+        if self._begin:
+            self._begin = False
+            await self._items.__anext__()
         return self
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, None, _AsyncIterator[_T]]:
         return self._begun().__await__()
 
-    def __aiter__(self) -> _AsyncIterator:
+    def __aiter__(self) -> _AsyncIterator[_T]:
         return self
 
-    async def __anext__(self) -> Any:
-        item = await _in_thread(self._stop, next, (await self)._iterator, self)
-        if item is self:
-            raise StopAsyncIteration
+    async def __anext__(self) -> _T:
+        if self._begin:
+            await self._begun()
+        item: _T = await self._items.__anext__()
         return item
 
     async def aclose(self) -> None:
         """End the iteration now; a prediction that it started is cancelled."""
-        if hasattr(self._iterator, "close"):
-            await _in_thread(_Stop(), self._iterator.close)
+        await self._items.aclose()
 
-    def __del__(self) -> None:
-        if hasattr(self._iterator, "close"):  # it may have to cancel a prediction: not on the event loop's thread
-            try:
-                _workers(os.getpid()).submit(self._iterator.close)
-            except RuntimeError:  # the interpreter is going down
-                self._iterator.close()
 
-class _Secret(str):
-    """A str that does not show itself in a repr, so that no dump of local variables shows the token."""
-    def __repr__(self) -> str:
-        return "'***'"
+def _for_a_twin(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a method so that it hands over its coroutine, or asynchronous generator."""
+    before = _for_twin.set(True)
+    try:
+        return method(*args, **kwargs)
+    finally:
+        _for_twin.reset(before)
 
-@functools.lru_cache(maxsize=4)
-def _clean_token(token: str, error: type[Exception]) -> str:
-    """A token without the white space and quotes that copying adds; one that no header can carry is refused."""
-    _check(isinstance(token, str), f"a token is a str, not {type(token).__name__}")
-    token = _Secret(token.strip().strip("'\"").strip())
-    if not re.fullmatch("[!-~]*", token):
-        raise error("the API token has a space, control or non-ASCII character in it; copy it from " + _TOKENS_PAGE)
-    return token
 
-@functools.lru_cache(maxsize=16)
-def _parse_base_url(text: str) -> str:
-    """The API's address ending in /v1, from one with or without it."""
-    url = text.strip().rstrip("/")
-    parts = urllib.parse.urlsplit(url)
-    _check(parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[\s\\\x00-\x20\x7f@?#]", url),
-           "base_url (REPLICATE_BASE_URL) is an address as https://api.replicate.com/v1, without user name or query")
-    return url if url.endswith("/v1") else url + "/v1"
+def _named(twin: Any, method: Any) -> None:
+    twin.__name__ = f"async_{method.__name__}"
+    twin.__qualname__ = f"{method.__qualname__}".replace(method.__name__, twin.__name__)
 
-def _check(good: Any, text: str) -> None:
-    if not good:
-        raise ValueError(text)
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _async(method: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """The async_ twin of a method."""
 
-def _interval(value: Any) -> float:
-    _check(re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e-\d+)?\s*", str(value)),
-           f"poll_interval (REPLICATE_POLL_INTERVAL) is a number of seconds, not {value!r}")
-    return float(value)
+    @functools.wraps(method)
+    async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        result: _T = await _for_a_twin(method, args, kwargs)
+        return result
 
-class Client(_Twinned):
-    """A connection to the API, safe to share between threads. The module-level functions use `default_client`.
+    _named(twin, method)
+    return twin
 
-    api_token: else, when a request is made, that of the Cog context, else REPLICATE_API_TOKEN. base_url: with or
-    without /v1; else REPLICATE_BASE_URL. timeout: seconds for each socket operation (60), or an object with such a
-    `read`. max_retries: how often what may be repeated is. poll_interval: seconds between polls at first; else
-    REPLICATE_POLL_INTERVAL, else 0.5. headers: more of them, for the API's own origin only. proxies: as {"https": URL},
-    {} for none; else the environment's. ssl_context: else the system's certificates, or those of SSL_CERT_FILE.
+
+def _async_iterator(
+    method: Callable[_P, Iterator[_T]],
+) -> Callable[_P, _AsyncIterator[_T]]:
+    """The async_ twin of a method that gives an iterator."""
+
+    @functools.wraps(method)
+    def twin(*args: _P.args, **kwargs: _P.kwargs) -> _AsyncIterator[_T]:
+        result: _AsyncIterator[_T] = _for_a_twin(method, args, kwargs)
+        return result
+
+    _named(twin, method)
+    return twin
+
+
+# ------------------------------------------------------------------------------------
+# The client
+# ------------------------------------------------------------------------------------
+
+
+class Client:
+    """A connection to the API, safe to share between threads, and between tasks.
+
+    The functions of the module are those of `default_client`.
+
+    api_token: else that of the Cog request that runs, else REPLICATE_API_TOKEN, both at
+        the time of each request.
+    base_url: with or without /v1; else REPLICATE_BASE_URL.
+    timeout: seconds for each socket operation (60), or an object with such a `read`.
+    max_retries: how often what may be repeated is repeated.
+    poll_interval: seconds between polls at first; else REPLICATE_POLL_INTERVAL, or 0.5.
+    headers: sent to the API's own origin only.
+    proxies: as {"https": URL}, {} for none; else those of the environment.
+    ssl_context: else the system's certificates, or those of SSL_CERT_FILE.
+    pace: the share of the API's limit that polls may take; 0.25 for each of four
+    workers.
     """
-    def __init__(self, api_token: str | None = None, *, base_url: str | None = None, timeout: Any = None,
-                 max_retries: int = _RETRIES, poll_interval: float | None = None, ssl_context: Any = None,
-                 headers: Mapping[str, str] | None = None, proxies: Mapping[str, str] | None = None) -> None:
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: Any = None,
+        max_retries: int = _RETRIES,
+        poll_interval: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        pace: float = 1.0,
+    ) -> None:
+        api_token = None if api_token is None else _clean_token(api_token, ValueError)
         seconds = getattr(timeout, "read", timeout)
-        _check(seconds is None or _is_number(seconds) and seconds > 0, f"timeout is a positive number, not {timeout!r}")
-        _check(isinstance(max_retries, int) and max_retries >= 0, f"max_retries is a whole number, not {max_retries!r}")
-        self._api_token = None if api_token is None else _clean_token(api_token, ValueError)
-        self._base_url = base_url and _parse_base_url(base_url)
-        self._poll_interval = None if poll_interval is None else _interval(poll_interval)
-        self._clock = _Clock()
-        self._transport = _Transport(self, seconds or _TIMEOUT, max_retries, headers or {}, proxies, ssl_context)
-        self._iterates: dict[str, bool] = {}  # by version id: whether its output is an iterator
-        self.models, self.predictions, self.trainings = Models(self), Predictions(self), Trainings(self)
-        self.deployments, self.files, self.collections = Deployments(self), Files(self), Collections(self)
-        self.hardware, self.webhooks, self.accounts = HardwareNamespace(self), Webhooks(self), Accounts(self)
-        self.account = self.accounts
+        if seconds is None:
+            seconds = _TIMEOUT
+        if not (_is_number(seconds) and seconds > 0):
+            raise ValueError(f"timeout is a positive number, not {timeout!r}")
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise ValueError(f"max_retries is a whole number, not {max_retries!r}")
+        if not (_is_number(pace) and 0 < pace <= 100):
+            raise ValueError(f"pace is a share such as 1.0 or 0.25, not {pace!r}")
+        self._api_token: str | None = api_token
+        self._base_url = None if base_url is None else _parse_base_url(base_url)
+        self._poll_interval: float | None = None
+        if poll_interval is not None:
+            self.poll_interval = poll_interval
+        self._clock: Any = _Clock()
+        self._transport = _Transport(
+            self, seconds, max_retries, headers or {}, proxies, ssl_context
+        )
+        self._settings = {
+            "base_url": base_url,
+            "timeout": seconds,
+            "max_retries": max_retries,
+            "poll_interval": poll_interval,
+            "headers": self._transport.own_headers,
+            "proxies": self._transport.proxies,
+            "pace": pace,
+        }
+        self._polls = _Polls(pace)
+        self._looks = _Looks()
+        # Both are shared by all threads; what is done to them is one step each.
+        self._iterates: dict[str, bool] = {}  # by version: versions never change
+        self._made: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
+        self.models: Models = Models(self)
+        self.predictions: Predictions = Predictions(self)
+        self.trainings: Trainings = Trainings(self)
+        self.deployments: Deployments = Deployments(self)
+        self.files: Files = Files(self)
+        self.collections: Collections = Collections(self)
+        self.hardware: HardwareNamespace = HardwareNamespace(self)
+        self.webhooks: Webhooks = Webhooks(self)
+        self.accounts: Accounts = Accounts(self)
+        self.account: Accounts = self.accounts
+
+    def __reduce__(self) -> Any:
+        if self._api_token is not None:
+            raise TypeError(
+                "a client with a token of its own is not pickled: leave api_token out, "
+                "and set REPLICATE_API_TOKEN where the workers run"
+            )
+        return _client_of, (self._settings,)
+
+    @property
+    def api_token(self) -> str | None:
+        """The token given to this client; None where it is the environment's."""
+        return self._api_token
+
+    @api_token.setter
+    def api_token(self, token: str | None) -> None:
+        self._api_token = None if token is None else _clean_token(token, ValueError)
 
     @property
     def base_url(self) -> str:
-        """The API's address, ending in /v1."""
-        return self._base_url or _parse_base_url(os.environ.get("REPLICATE_BASE_URL") or _API)
+        """The API's address, as https://api.replicate.com/v1."""
+        given = self._base_url or os.environ.get("REPLICATE_BASE_URL")
+        return _parse_base_url(given or _API)
 
     @property
     def poll_interval(self) -> float:
         """Seconds between the first polls of a run."""
-        given = self._poll_interval
-        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL) if given is None else given
+        if self._poll_interval is not None:
+            return self._poll_interval
+        return _interval(os.environ.get("REPLICATE_POLL_INTERVAL") or _POLL)
 
     @poll_interval.setter
     def poll_interval(self, seconds: float) -> None:
         self._poll_interval = _interval(seconds)
 
-    def run(self, ref: Any, input: Mapping[str, Any] | None = None, *, wait: bool | int = True,
-            timeout: float | None = None, webhook: str | None = None,
-            webhook_events_filter: Sequence[str] | None = None, cancel_after: str | float | None = None,
-            file_encoding_strategy: str | None = None, use_file_output: bool = True, **params: Any) -> Any:
-        """Run a model and return its output, or a generator of its items where it makes them one by one.
+    def run(
+        self,
+        ref: _Ref,
+        input: Mapping[str, Any] | None = None,
+        *,
+        wait: bool | int = True,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a model and return its output, or a generator of its items where it makes
+        them one by one.
 
-        ref: "owner/name", "owner/name:version", a version id, "deployments/owner/name", the http(s) address of a Cog
-        container, or a Model, Version or Deployment. wait: True holds the creating request open up to 60 s, 1 to 60 so
-        many, False not at all. timeout: seconds for the whole call. cancel_after: "5m" or seconds (5 at least), a
-        deadline of the server's. webhook, webhook_events_filter: who is told of start, output, logs, completed.
-        file_encoding_strategy: "base64" or "url" for all files; else by size. use_file_output: False for plain str.
-        Given up (timeout, Ctrl-C, any error), the prediction is cancelled. Raises ModelError when it ends in anything
-        but success, PredictionTimeout, APIError, NetworkError. https://replicate.com/docs/topics/predictions
+        ref: "owner/name", "owner/name:version", a version id, "deployments/owner/name",
+            the http(s) address of a Cog container, or a Model, Version or Deployment.
+        wait: True holds the creating request up to 60 s, 1 to 60 so many, False not.
+        timeout: seconds for the whole call; then PredictionTimeout.
+        webhook, webhook_events_filter: who is told of start, output, logs, completed.
+        cancel_after: "5m" or seconds (5 at least), a deadline that the server keeps.
+        on_update: called with the prediction at each news of it.
+        file_encoding_strategy: "base64" or "url" for all files; else by their size.
+        use_file_output: False for addresses as plain str.
+        api_token: the token for this call.
+        extra: more fields for the body of the request.
+
+        Given up (timeout, Ctrl-C, any exception), the prediction is cancelled. Raises
+        ModelError where it ends in anything but success, PredictionTimeout, APIError,
+        NetworkError. https://replicate.com/docs/topics/predictions
         """
-        job = _job(self, ref, input, wait=wait, timeout=timeout, webhook=webhook, cancel_after=cancel_after,
-                   webhook_events_filter=webhook_events_filter, file_encoding_strategy=file_encoding_strategy,
-                   use_file_output=use_file_output, **params)
-        job.start()
-        return job.items() if job.target.iterates else job.output()
+        options = _Options(
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            extra=extra,
+        )
+        call = _Call(self, timeout, api_token)
+        return call.run(_ran(call, _run_for(call, ref, input, options)))
 
-    def stream(self, ref: Any, input: Mapping[str, Any] | None = None, **options: Any) -> Iterator[ServerSentEvent]:
-        """Run a model and yield its output as events, as it is made; str(event) is the text. Options as for run().
+    def stream(
+        self,
+        ref: _Ref,
+        input: Mapping[str, Any] | None = None,
+        *,
+        wait: bool | int = True,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Iterator[ServerSentEvent]:
+        """Run a model and yield its output as events, as it is made; str(event) is
+        text.
 
-        Where the model cannot stream it is polled. Raises ModelError. Closed before its end, it cancels the prediction.
+        Options as for run(), but the creating request is never held. A model that
+        cannot
+        stream is polled. Raises ModelError. Closed before its end, it cancels.
         """
-        job = _job(self, ref, input, **options)
-        job.wait = 0
-        job.start()
-        return job.events()
+        options = _Options(
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            extra=extra,
+        )
+        call = _Call(self, timeout, api_token)
+        run = _run_for(call, ref, input, options)
+        return call.iterate(run.events(), begin=True)
 
-    def map(self, ref: Any, inputs: Iterable[Any], *, concurrency: int = 8, return_exceptions: bool = False,
-            **options: Any) -> Iterator[Any]:
-        """Run a model on many inputs, at most `concurrency` at a time; yield the outputs in the order of the inputs.
+    def map(
+        self,
+        ref: _Ref,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        save: str | os.PathLike[str] | None = None,
+        rerun_expired: bool = False,
+        wait: bool | int = True,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Iterator[Any]:
+        """Run a model on many inputs, `concurrency` at a time; yield the outputs.
 
-        inputs, an iterable of dicts, is drawn from as runs end. An iterator model's output is the list of its items.
-        A failed run raises at its place, or is yielded as the exception with return_exceptions=True. Left early, what
-        still runs is cancelled. Options as for run(); timeout is that of each run.
+        inputs: an iterable of dicts, drawn from as runs end, on a thread of its own.
+        ordered: outputs in the order of the inputs; False: (index, output) as runs end.
+        return_exceptions: yield a failed run's exception at its place, not raise it.
+        journal: a file that makes the batch survive; the same call again goes on.
+        save: a directory for the files in outputs, saved as they come.
+        rerun_expired: run again what succeeded but whose data the API has removed.
+        timeout: of each run. Further options as for run().
+
+        An iterator model's output is the list of its items. Left early, what still runs
+        is cancelled. After 10 like failures in a row of network or API it stops.
         """
-        _check(type(concurrency) is int and concurrency > 0, f"concurrency is a whole number, not {concurrency!r}")
-        _check(not isinstance(inputs, (str, bytes, abc.Mapping)), "inputs is an iterable of dicts, one for each run")
-        target = _job(self, ref, None, **options).target  # what is wrong with the options is told now
-        return self._map(target, iter(inputs), concurrency, return_exceptions, options)
+        options = _Options(
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            extra=extra,
+        )
+        batch = _Batch(
+            self,
+            ref,
+            inputs,
+            options,
+            concurrency=concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            journal=journal,
+            save=save,
+            rerun_expired=rerun_expired,
+        )
+        results: Iterator[Any] = batch.results()
+        return results
 
-    def _map(self, target: _Target, inputs: Iterator[Any], concurrency: int, keep: bool, options: Any) -> Iterator[Any]:
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="replicate-map")
-        stop = _stop_of_task.get() or _Stop()
-        pending: deque[Any] = deque()
+    def use(self, ref: _Ref, *, streaming: bool = False) -> Function:
+        """Return a callable for a model: f(prompt="...") runs it, and returns its
+        output.
 
-        def work(input: Any) -> Any:
-            if isinstance(input, Exception):  # the command line's word for a line that is no input
-                raise input
-            job = _job(self, target, input, stop=stop, **options)
-            job.start()
-            return list(job.items()) if job.target.iterates else job.output()
+        streaming: it returns an iterator of the output's items, as they come.
+        """
+        return Function(self, ref, streaming)
 
-        def fill() -> bool:
-            """Draw inputs while a worker is free, but not for ever while the first result is still to come."""
-            free = min(concurrency - sum(not future.done() for future in pending), 2 * concurrency - len(pending))
-            pending.extend(pool.submit(work, input) for input in itertools.islice(inputs, max(0, free)))
-            return bool(pending)
+    def search(self, query: str, limit: int | None = None) -> SearchResults:
+        """Search models (`model` and `metadata` of each), collections and pages.
 
-        try:
-            target.look_up(self, _Call(self))
-            while fill():
-                if pending[0].done():
-                    error = pending[0].exception()
-                    if error is not None and not (keep and isinstance(error, Exception)):
-                        raise error
-                    fill()  # it may have ended since, and the caller may take his time now
-                    first = pending.popleft()
-                    yield error or first.result()
-                else:
-                    wait([future for future in pending if not future.done()], return_when=FIRST_COMPLETED)
-        finally:
-            stop.set()
-            wait(pending, timeout=_GRACE + 1)
-            pool.shutdown(wait=False)
+        limit: 1 to 50; else 20. GET /search
+        """
+        if not isinstance(query, str):
+            raise ValueError(f"query is a str, not {type(query).__name__}")
+        if limit is not None and not (_is_number(limit) and 1 <= limit <= 50):
+            raise ValueError(f"limit is 1 to 50, not {limit!r}")
+        path = _query("/search", query=query, limit=limit)
+        return self._fetch("GET", path, SearchResults)
 
-    def use(self, ref: Any) -> Function:
-        """Return a callable for a model: f(prompt="...") runs it; f.create, f.stream and f.map are there too."""
-        return Function(self, ref)
+    def paginate(self, list_method: Callable[[], Page[_T]]) -> Iterator[Page[_T]]:
+        """Yield the pages of a list method, as paginate(replicate.models.list)."""
+        call = _Call(self)
+        return call.iterate(_pages_of(call, list_method))
 
-    def search(self, query: str, limit: int | None = None) -> Resource:
-        """Search models (`model` and `metadata` of each), collections and pages; limit is 1 to 50 (20). GET /search"""
-        _check(limit is None or _is_number(limit) and 1 <= limit <= 50, f"limit is 1 to 50, not {limit!r}")
-        _check(isinstance(query, str), f"query is a str, not {type(query).__name__}")
-        return self._fetch("GET", _query("/search", query=query, limit=limit), SearchResults)
-
-    def paginate(self, list_method: Callable[..., Page]) -> Iterator[Page]:
-        """Yield the pages of a list method, as paginate(replicate.models.list), following `next`."""
-        if hasattr(list_method, "__wrapped__"):  # an async_ twin: its method does the same in this thread
-            list_method = functools.partial(list_method.__wrapped__, list_method.__self__)  # type: ignore[attr-defined]
-        page: Page | None = list_method()
-        while page is not None:
-            yield page
-            page = None if page.next is None else list_method(page.next)
+    async_run = _async(run)
+    async_stream = _async_iterator(stream)
+    async_map = _async_iterator(map)
+    async_search = _async(search)
+    async_paginate = _async_iterator(paginate)
 
     def _token(self) -> str:
-        """The token for a request made now, in a Cog model its caller's, not its host's; "" where there is none."""
+        """The token of a request made now; "" where there is none."""
         if self._api_token is not None:
-            return self._api_token
-        token = _Secret(os.environ.get("REPLICATE_API_TOKEN", ""))
-        try:
-            context = sys.modules["cog"].current_scope().context
-            found = (_Secret(value or "") for key, value in context.items() if key.upper() == "REPLICATE_API_TOKEN")
-            token = next(found, token)
-        except Exception:  # no Cog, no request, or another Cog: any of its errors mean that there is no such token
-            pass
-        return _clean_token(token, ReplicateError)
+            return _clean_token(self._api_token, ReplicateError)
+        if self is default_client and api_token is not None:
+            return _clean_token(api_token, ReplicateError)
+        return _clean_token(_token_of_environment(), ReplicateError)
 
-    def _fetch(self, method: str, path: str, make: Callable[[Any, Client], _T] | None = None, body: Any = None, *,
-               read: str = "object", noun: str = "", call: _Call | None = None, hold: float = 0.0,
-               headers: Mapping[str, Any] | None = None) -> _T:
-        """One request to the API: `path` below /v1, or the address of a page. Returns make(answer, client)."""
-        if not path.startswith("/"):  # a page's address: its path, on the API's own origin
-            where = urllib.parse.urlsplit(path)
-            path = (where.path.partition("/v1")[2] or where.path) + ("?" + where.query if where.query else "")
-        whole: dict[str, Any] = {"Accept-Encoding": "gzip" if zlib is not None else "identity"}
-        if isinstance(body, _Multipart):
+    def _fetch(
+        self,
+        method: str,
+        path: str,
+        make: Callable[[Any, Client], _T] | None = None,
+        body: Any = None,
+        *,
+        read: Callable[[bytes], Any] | None = None,
+        once: bool = False,
+        noun: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> _T:
+        """One request as a call of its own; parameters as for _fetched()."""
+        call = _Call(self)
+        return call.run(
+            self._fetched(
+                call,
+                method,
+                path,
+                make,
+                body,
+                read=read,
+                once=once,
+                noun=noun,
+                headers=headers,
+            )
+        )
+
+    async def _fetched(
+        self,
+        call: _Call,
+        method: str,
+        path: str,
+        make: Callable[[Any, Client], _T] | None = None,
+        body: Any = None,
+        *,
+        read: Callable[[bytes], Any] | None = None,
+        once: bool = False,
+        noun: str = "",
+        headers: Mapping[str, str] | None = None,
+        patient: bool = False,
+    ) -> _T:
+        """One request to the API: `path` below its base, or the address of a page."""
+        whole = {"Accept-Encoding": "gzip" if zlib is not None else "identity"}
+        if isinstance(body, _Source):
             whole.update(body.headers)
         elif body is not None and not isinstance(body, bytes):
-            body, whole["Content-Type"] = json.dumps(body, allow_nan=False).encode(), "application/json"
+            body = json.dumps(body, allow_nan=False).encode()
+            whole["Content-Type"] = "application/json"
         whole.update(headers or {})
-        answer = self._transport.request(method, self.base_url + path, read, body=body, headers=whole, noun=noun,
-                                         hold=hold, call=call or _Call(self))
-        return (make or _as_is)(answer, self)
+        request = _Request(
+            method,
+            self.base_url + self._below_base(path),
+            read=read,
+            body=body,
+            headers=whole,
+            once=once,
+            noun=noun,
+            patient=patient,
+        )
+        data = await self._transport.request(call, request)
+        if make is None:
+            return data  # type: ignore[no-any-return]
+        return make(data, self)
 
-class _Job:
-    """One run. start() creates the prediction; output(), items() and events() follow it to its end.
+    def _below_base(self, path: str) -> str:
+        """The path below the API's base of what a page's address names, on any host."""
+        if not path.startswith("/"):
+            path = _address(path).target
+            base = _address(self.base_url).target
+            if path.startswith(base + "/"):
+                return path[len(base) :]
+            before, v1, rest = path.partition("/v1/")
+            return f"/{rest}" if v1 else path
+        return path
 
-    Each cancels it when left by an exception before it is over (promise 3). create() alone leaves it to the caller.
+
+def _client_of(settings: dict[str, Any]) -> Client:
+    """A client as it was pickled: settings, but no token and no connection."""
+    return Client(**settings)
+
+
+def _token_of_environment() -> str:
+    """In a Cog model its caller's token, not its host's; else REPLICATE_API_TOKEN."""
+    try:
+        context = sys.modules["cog"].current_scope().context
+        for key, value in context.items():
+            if key.upper() == "REPLICATE_API_TOKEN":
+                return _Secret(value or "")
+    except Exception:  # no Cog, no request, or another Cog: then there is no such token
+        pass
+    return _Secret(os.environ.get("REPLICATE_API_TOKEN", ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _clean_token(token: str, error: type[Exception]) -> str:
+    """A token without the white space and quotes that copying adds.
+
+    Raises `error` for one that no header can carry.
     """
-    def __init__(self, client: Client, target: _Target, input: Any, *, wait: Any = True, timeout: float | None = None,
-                 webhook_events_filter: Sequence[str] | None = None, cancel_after: Any = None, kind: Any = None,
-                 file_encoding_strategy: str | None = None, use_file_output: bool = True, stop: _Stop | None = None,
-                 **params: Any) -> None:
-        _check(file_encoding_strategy in (None, "base64", "url"), "file_encoding_strategy is 'base64', 'url' or None")
-        _check(not isinstance(webhook_events_filter, (str, bytes)), "webhook_events_filter is a list, as ['completed']")
-        self.client, self.target, self.kind, self.use_file_output = client, target, kind or Prediction, use_file_output
-        self.poll_interval = client.poll_interval  # a bad one is told before anything is created
-        self.call, self.wait = _Call(client, timeout, stop), _hold_seconds(wait)
-        self.headers = {} if cancel_after is None else {"Cancel-After": _duration(cancel_after)}
-        self.prediction: Any = None
-        self.created_since, self.cancelled = "", False  # when the creation left, in ISO 8601
-        self.inputs = _Inputs(file_encoding_strategy)
-        self.body = _plain(dict(params, webhook_events_filter=webhook_events_filter and list(webhook_events_filter)))
-        json.dumps(self.body, allow_nan=False)  # what JSON cannot say is told here, before any request
-        self.body["input"] = self.inputs.encode(input)
+    if not isinstance(token, str):
+        raise error(f"a token is a str, not {type(token).__name__}")
+    token = _Secret(token.strip().strip("'\"").strip())
+    if not re.fullmatch("[!-~]*", token):
+        raise error(
+            "the API token has a space, control or non-ASCII character in it; copy it "
+            f"again from {_TOKENS_PAGE}"
+        )
+    return token
 
-    def __enter__(self) -> _Job:
-        return self
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ReplicateError) and error.prediction is None:
-            error.prediction = self.prediction
-        if error is None or not (self.prediction._running if self.prediction else self.call.in_flight):
-            return
-        try:
-            call = _Call(self.client, _GRACE, _Stop())
-            if self.created_since and self.prediction is None and isinstance(error, KeyboardInterrupt):
-                self.prediction = self._found(call)
-            if self.prediction is not None:
-                self.cancel(call)
-                self.cancelled = True
-        except Exception as failure:  # best effort: the cause is what the caller has to hear
-            _log("could not cancel %s: %s", self.prediction and self.prediction.get("id"), failure)
-        if self.cancelled and isinstance(error, PredictionTimeout):
-            error.args = (f"{error.args[0]}; it was cancelled",)
+@functools.lru_cache(maxsize=16)
+def _parse_base_url(text: str) -> str:
+    """The API's address; /v1 is added, unless a segment of its path is that already."""
+    url = text.strip().rstrip("/")
+    if re.search(r"[@?#\s]", url):
+        raise ValueError(
+            "base_url (REPLICATE_BASE_URL) has no user name, query or space"
+        )
+    try:
+        address = _address(url)
+    except ValueError as error:
+        raise ValueError(f"base_url (REPLICATE_BASE_URL) {url!r}: {error}") from None
+    path = address.target.rstrip("/")
+    if "v1" not in path.split("/"):
+        path += "/v1"
+    return f"{address.scheme}://{address.netloc}{path}"
 
-    def _found(self, call: _Call) -> Any:
-        """The prediction of a creation that Ctrl-C cut off: the only one since then of this model on this input."""
-        page = self.client._fetch("GET", "/predictions", functools.partial(_page, Prediction, ""), call=call)
-        made = [run for run in page if run._running and run.get("input") == self.body["input"]
-                and str(run.get("created_at")) >= self.created_since
-                and (run.get("version") == self.target.version or run.get("model") == "/".join(self.target.model))]
-        return made[0] if len(made) == 1 else None
 
-    def cancel(self, call: _Call) -> None:
-        """Ask once, on a connection that is certain to be alive."""
-        self.prediction._take(self.client._fetch("POST", self.prediction._path("cancel"), call=call, noun="cancel", read="run"))
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)
 
-    def create(self) -> Any:
-        """Upload the files, create the prediction and return it."""
-        self.inputs.upload(self.client, self.call)
-        left = self.call.deadline - self.call.clock.now()  # by then the answer, and with it the id, is to be here
-        most = _SHORT_HOLD if self.call.stop is not None and self.wait == _HOLD else self.wait  # it may be given up
-        hold = 0 if self.target.iterates else int(min(most, max(0, left - 1)))
-        headers = dict(self.headers, **({"Prefer": "wait" if hold == _HOLD else f"wait={hold}"} if hold else {}))
-        self.created_since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 2))  # clocks differ a little
-        return self.client._fetch("POST", self.target.path, self.kind, {**self.target.body, **self.body}, read="made",
-                                  noun=self.kind.__name__.lower(), call=self.call, hold=hold, headers=headers)
 
-    def start(self) -> Any:
-        """Create the prediction, learn whether its output is an iterator, and return it."""
-        with self:
-            self.target.look_up(self.client, self.call)
-            try:
-                self.prediction = self.create()
-            except APIError as error:
-                if error.status != 404 or not self.target.resolve_latest(self.client, self.call):
-                    raise
-                self.prediction = self.create()
-            self.call.check()
-            self.target.look_up(self.client, self.call, self.prediction)
-        return self.prediction
+def _interval(value: Any) -> float:
+    """poll_interval in seconds, from a number or its text."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf or isinstance(value, bool):
+        raise ValueError(
+            "poll_interval (REPLICATE_POLL_INTERVAL) is a number of seconds, "
+            f"not {value!r}"
+        )
+    return seconds
 
-    def output(self) -> Any:
-        """Wait for the end and return the output."""
-        with self:
-            self.prediction._wait(self.call)
-            self.prediction._must_have_succeeded()
-        output = self.prediction.get("output")
-        return _files(output, self.client) if self.use_file_output else output
 
-    def items(self) -> Iterator[Any]:
-        """Return a generator of the output's items as they come."""
-        return self._guarded(_files(item, self.client) if self.use_file_output else item
-                             for item in self.prediction._items(self.call))
+class Function:
+    """What use() gives: a model as a function of its inputs, of any names."""
 
-    def events(self) -> Iterator[ServerSentEvent]:
-        """Return a generator of the output as events."""
-        return self._guarded(self.prediction._events(self.call, self.use_file_output))
-
-    def _guarded(self, values: Iterator[Any]) -> Iterator[Any]:
-        """A generator that has entered the guard already, so that closing it unused cancels what was started."""
-        def generator() -> Iterator[Any]:
-            with self:
-                yield None
-                yield from values
-        entered = generator()
-        next(entered)
-        return entered
-
-def _job(client: Client, ref: Any, input: Any, **options: Any) -> _Job:
-    target = ref if isinstance(ref, _Target) else _target(ref)
-    return (_CogJob if target.cog else _Job)(client, target, input, **options)
-
-class Function(_Twinned):
-    """What use() gives: a model as a function of its inputs."""
-    def __init__(self, client: Client, ref: Any) -> None:
+    def __init__(self, client: Client, ref: _Ref, streaming: bool = False) -> None:
         _target(ref)  # a wrong one is told now
-        self._client, self._ref = client, ref
+        self._client = client
+        self._ref = ref
+        self._streaming = streaming
+
+    def __reduce__(self) -> Any:
+        return type(self), (self._client, self._ref, self._streaming)
 
     def run(self, /, **input: Any) -> Any:
         """Run the model and return its output, as Client.run; f(...) is the same."""
-        return self._client.run(self._ref, input)
+        if not self._streaming:
+            return self._client.run(self._ref, input)
+        call = _Call(self._client)
+        run = _run_for(call, self._ref, input, _Options(wait=False))
+        return call.iterate(run.items(), begin=True)
 
     __call__ = run
 
     def create(self, /, **input: Any) -> Prediction:
-        """Create a prediction and return it at once. It is then yours to follow, and to cancel."""
-        made: Prediction = _job(self._client, self._ref, input, wait=False).start()
+        """Create a prediction and return it at once; it is yours to follow and
+        cancel."""
+        call = _Call(self._client)
+        run = _run_for(call, self._ref, input, _Options(wait=False))
+        made: Prediction = call.run(run.create())
         return made
 
     def stream(self, /, **input: Any) -> Iterator[ServerSentEvent]:
         """Run the model and yield its output as events, as Client.stream."""
         return self._client.stream(self._ref, input)
 
-    def map(self, inputs: Iterable[Any], **options: Any) -> Iterator[Any]:
+    def map(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        save: str | os.PathLike[str] | None = None,
+        rerun_expired: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[Any]:
         """Run the model on many inputs, as Client.map."""
-        return self._client.map(self._ref, inputs, **options)
+        return self._client.map(
+            self._ref,
+            inputs,
+            concurrency=concurrency,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            journal=journal,
+            save=save,
+            rerun_expired=rerun_expired,
+            timeout=timeout,
+        )
 
-    @property
-    def __doc__(self) -> str:  # type: ignore[override]
-        """The model's inputs, fetched when somebody asks, as help() does."""
-        try:
-            return _manual(self._ref, *_description(self._client, self._ref))
-        except ReplicateError as error:
-            return f"The model {self._ref}; its inputs cannot be shown now: {error}"
+    async_run = _async(run)
+    async_create = _async(create)
+    async_stream = _async_iterator(stream)
+    async_map = _async_iterator(map)
 
-# ---------------------------------------------------------------------------------------------------------------------
+
+# ------------------------------------------------------------------------------------
 # Resources
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+# What the API answers, as data. The fields are annotated with their meaning; times are
+# ISO 8601, as they were sent. An answer may lack any field: then that reads as None.
 
-class Resource(_Twinned, _Dict):
-    """An object of the API: a dict whose keys are attributes too; methods of dict win: `prediction.urls["get"]`."""
-    _known: frozenset[str] = frozenset()  # the fields annotated below: one that is not there reads as None
-    _kinds: Mapping[str, Any] = {}  # fields that are resources of their own
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._known |= {name for name in getattr(cls, "__annotations__", {}) if not name.startswith("_")}
+class Resource(_Dict):
+    """A dict whose keys are attributes too; methods of dict win: `run.urls["get"]`.
 
-    def __init__(self, data: Any = (), client: Client | None = None, **fields: Any) -> None:
-        super().__init__(data, **fields)
+    As an attribute an object in it is a Resource too, and a file in an output a
+    FileOutput: objects made for the reader. The dict itself stays as it was sent.
+    Fields that no class here knows are there all the same; checkers want them as keys.
+    """
+
+    _client: Client
+    _known: frozenset[str] = frozenset()  # the fields that are annotated
+    _kinds: Mapping[str, Any] = {}  # fields that are resources of a class of their own
+    # By name: a value in the dict, and what is shown for it. Replaced as a whole, since
+    # threads may share a resource.
+    _shown: Mapping[str, tuple[Any, Any]] = {}
+
+    def __init_subclass__(cls) -> None:
+        named = {name for name in cls.__annotations__ if not name.startswith("_")}
+        cls._known |= named
+
+    def __init__(self, data: Any = (), client: Client | None = None) -> None:
+        super().__init__(data)
         self.__dict__["_client"] = client or default_client
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in self and name not in self._known:
-            names = sorted(str(key) for key in {*self, *self._known})
-            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has {', '.join(names)}")
-        value = self.get(name)
-        if type(value) in (dict, list) or type(value) is str and name == "output":
-            value = _files(value, self._client) if name == "output" else value
-            value = self[name] = _made(self._kinds.get(name, Resource), value, self._client)  # the same at each access
-        return value
+    if not TYPE_CHECKING:  # for checkers, what is not declared is a mistake
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        (self.__dict__ if name.startswith("_") else self)[name] = value
+        def __getattr__(self, name):
+            if name in self:
+                return self._show(name, self[name])
+            if name in self._known:
+                return None
+            names = ", ".join(sorted(str(key) for key in {*self, *self._known}))
+            text = f"{type(self).__name__} has no {name!r}; it has {names[:2000]}"
+            raise AttributeError(text)
+
+        def __setattr__(self, name, value):
+            if name.startswith("_"):
+                super().__setattr__(name, value)
+            else:
+                self[name] = value
+
+    def _show(self, name: str, value: Any) -> Any:
+        """What an attribute gives: the same for as long as the dict holds `value`."""
+        shown = self._shown.get(name)
+        if shown is None or shown[0] is not value:
+            shown = (value, self._converted(name, value))
+            self._shown = {**self._shown, name: shown}
+        return shown[1]
+
+    def _converted(self, name: str, value: Any) -> Any:
+        return _made(self._kinds.get(name, Resource), value, self._client)
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*super().__dir__(), *self._known, *(str(key) for key in self)})
+        return {*super().__dir__(), *self._known, *(str(key) for key in self)}
 
     def __reduce__(self) -> Any:
-        return type(self), (self.copy(),)
+        return type(self), (dict(self),)
 
     def __repr__(self) -> str:
-        shown = [key for key in _BRIEF if isinstance(self.get(key), (str, int))][:3]
-        return f"{type(self).__name__}({', '.join(f'{key}={_short(self[key])}' for key in shown)})"
+        brief = [key for key in _BRIEF.split() if isinstance(self.get(key), str)][:3]
+        fields = ", ".join(f"{key}={_short(self[key])}" for key in brief)
+        return f"{type(self).__name__}({fields})"
 
     def _take(self, fresh: Mapping[str, Any]) -> None:
-        """Become what the API says now."""
-        self.clear()
+        """Become what the API says now. What it leaves out this time stays."""
+        urls = self.get("urls")
         self.update(fresh)
+        if isinstance(urls, dict):
+            new = self["urls"]
+            self["urls"] = {**urls, **new} if isinstance(new, dict) else urls
 
-_BRIEF = ("id", "status", "type", "username", "owner", "slug", "name", "model", "version", "hardware", "sku", "query",
-          "number")  # what a repr shows, three at most; never a secret
+    async def _refresh(
+        self, call: _Call, method: str, path: str, read: Callable[[bytes], Any]
+    ) -> None:
+        self._take(await self._client._fetched(call, method, path, read=read))
+
+
+# What a repr shows, three of them at most; never a secret.
+_BRIEF = "id status type username owner slug name model version hardware sku query"
+
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    """A repr of at most 80 characters; what is large is not rendered for it."""
+    import reprlib
+
+    if isinstance(value, (str, bytes, bytearray)):
+        text = repr(value[:80])
+    else:
+        text = reprlib.repr(value)
     return text if len(text) <= 80 else text[:76] + "..." + text[-1]
 
-def _made(kind: Any, value: Any, client: Any) -> Any:
-    """JSON as resources of a kind; lists item by item, plain values as they are."""
-    if type(value) is list and any(type(item) in (dict, list) for item in value):
-        return [_made(kind, item, client) for item in value]
-    return kind(value, client) if type(value) is dict else value
+
+def _made(kind: Any, value: Any, client: Client) -> Any:
+    """JSON with its objects as resources of a kind, in lists of any depth too."""
+    if isinstance(value, dict):
+        return kind(value, client)
+    if not isinstance(value, list):
+        return value
+    whole = list(value)
+    waiting = [whole]
+    while waiting:
+        items = waiting.pop()
+        for place, item in enumerate(items):
+            if isinstance(item, dict):
+                items[place] = kind(item, client)
+            elif isinstance(item, list):
+                items[place] = list(item)
+                waiting.append(items[place])
+    return whole
+
 
 class Account(Resource):
     """A user or an organization."""
+
     type: str  # "user" or "organization"
-    username: str  # the name in the addresses of its models
+    username: str  # the owner in the names of its models
     name: str | None
     github_url: str | None
     avatar_url: str | None
 
+
 class Version(Resource):
     """One version of a model, with the schema of its inputs and output."""
-    id: str  # 64 hexadecimal characters
-    created_at: str  # ISO 8601
-    cog_version: str | None  # the Cog that built it
-    openapi_schema: dict[str, Any] | None  # components.schemas.Input and .Output describe the model
 
-    def predict(self: Any, /, **input: Any) -> Any:
-        """Run it (of a model that is not official, the latest version) and return the output, as Client.run."""
+    id: str  # 64 hexadecimal digits
+    created_at: str
+    cog_version: str | None  # the Cog that built it
+    openapi_schema: dict[str, Any] | None  # components.schemas.Input and .Output
+
+    def predict(self, /, **input: Any) -> Any:
+        """Run it and return the output, as Client.run does."""
         return self._client.run(self, input)
 
     def create(self, /, **input: Any) -> Prediction:
-        """Create a prediction and return it at once."""
-        made: Prediction = _job(self._client, self, input, wait=False).start()
-        return made
+        """Create a prediction and return it at once; it is then yours to follow."""
+        return self._client.predictions.create(self, input)
 
     def stream(self, /, **input: Any) -> Iterator[ServerSentEvent]:
-        """Run this version and yield its output as events, as Client.stream."""
+        """Run it and yield its output as events, as Client.stream does."""
         return self._client.stream(self, input)
+
+    async_predict = _async(predict)
+    async_create = _async(create)
+    async_stream = _async_iterator(stream)
+
+
+class Progress(namedtuple("Progress", "percentage current total")):
+    """How far a run is, by the last progress bar in its logs."""
+
+    __slots__ = ()
+    percentage: float  # 0 to 1
+    current: int
+    total: int
+
+
+# A bar of tqdm: " 25%|##5       | 5/20 [00:01<00:03, 4.9it/s]". Linear: it is tried at
+# a whole number alone, and left at the next but one "|". Numbers are bounded.
+_BAR = re.compile(
+    r"(?<!\d)(\d{1,3})%[ \t]*\|[^|\r\n]*\|[ \t]*(\d{1,18})/(\d{1,18})(?!\d)"
+)
+
 
 class Prediction(Resource):
     """A run of a model. https://replicate.com/docs/reference/http#predictions.get"""
-    id: str  # names it in every other request
+
+    id: str
     model: str  # "owner/name"
-    version: str  # the version's id; "hidden" for official models
+    version: str  # its id; "hidden" for official models
     status: str  # starting, processing, succeeded, failed, canceled or aborted
     input: dict[str, Any] | None  # what it was given; removed after an hour
-    output: Any  # what it made so far; removed after an hour
-    logs: str | None  # what it printed so far
+    output: Any  # what it has made so far; removed after an hour
+    logs: str | None  # what it has printed so far
     error: str | None  # why it failed
-    metrics: Any  # predict_time and total_time in seconds
-    created_at: str | None  # ISO 8601, as are the other times
+    metrics: Any  # predict_time and total_time, in seconds
+    created_at: str | None
     started_at: str | None
     completed_at: str | None
     source: str | None  # "api" or "web"
     urls: dict[str, str] | None  # get, cancel, web and, where it can stream, stream
-    data_removed: bool | None  # whether input and output were deleted
+    data_removed: bool | None  # whether input and output were removed
     deadline: str | None  # when the server will cancel it
     deployment: str | None  # the deployment that runs it
-    _collection = "predictions"
-    _running = property(lambda self: self.get("status", "starting") in _RUNNING)
 
-    def _url(self, name: str) -> str:
-        return str(urls.get(name) or "") if isinstance(urls := self.get("urls"), dict) else ""
+    _collection = "predictions"  # where it is found, whatever its urls say
+
+    def _converted(self, name: str, value: Any) -> Any:
+        if name == "output":
+            value = _files(value, self._client)
+        return super()._converted(name, value)
 
     def _path(self, *more: str) -> str:
-        return _path(self._collection, self["id"], *more)
+        return _path(self._collection, self.id, *more)
 
-    def _polls(self, call: _Call) -> Iterator[None]:
-        """Sleep and look again, until it has ended."""
-        while self._running:
-            call.watch(self)
-            call.pause(self._client.poll_interval)
-            self._take(self._client._fetch("GET", self._path(), read="run", call=call))
-            yield
-        call.watch(self)
-
-    def _wait(self, call: _Call) -> None:
-        for _ in self._polls(call):
-            pass
-
-    def _must_have_succeeded(self) -> None:
-        if self.get("status") != "succeeded":
-            why = self.get("error")
-            raise ModelError(self, why and self._client._transport.redacted(str(why)))
-
-    def _items(self, call: _Call) -> Iterator[Any]:
-        seen: Any = None  # the output as far as it has been yielded
-        polls = self._polls(call)
-        while True:
-            output: Any = self.get("output")
-            if type(output) is not type(seen):
-                seen = None
-            if isinstance(output, list):
-                fresh, seen = output[len(seen or ()):], output
-                yield from fresh
-            elif isinstance(output, str) and not _is_file(output) and output.startswith(seen or ""):
-                tail, seen = output[len(seen or ""):], output
-                yield from [tail] if tail else []
-            if next(polls, self) is self:
-                break
-        self._must_have_succeeded()
-        if output is not None and output != seen:  # it did not grow out of what was yielded
-            yield output
-
-    def _events(self, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
-        return (_streamed if self._url("stream") else Prediction._polled)(self, call, use_file_output)
-
-    def _polled(self, call: _Call, use_file_output: bool, skip: int = 0) -> Iterator[ServerSentEvent]:
-        """The events of a run without a stream, or of one whose stream was lost after `skip` characters."""
-        for item in self._items(call):
-            data = item if isinstance(item, str) else json.dumps(item)
-            fresh, skip = data[skip:], max(0, skip - len(data))
-            if fresh or not data:
-                yield _event("output", fresh, "", self._client if use_file_output else None)
-        yield ServerSentEvent("done", "{}")
+    def _url(self, name: str) -> str:
+        """One of its addresses, "" where it has no such."""
+        urls = self.get("urls")
+        address = urls.get(name) if isinstance(urls, dict) else None
+        return address if isinstance(address, str) else ""
 
     def reload(self) -> None:
         """Load its present state."""
-        self._take(self._client._fetch("GET", self._path(), read="run"))
+        call = _Call(self._client)
+        return call.run(self._refresh(call, "GET", self._path(), _read_run))
 
     def cancel(self) -> None:
         """Cancel it; one that is over stays as it is."""
-        self._take(self._client._fetch("POST", self._path("cancel"), read="run"))
+        call = _Call(self._client)
+        return call.run(self._refresh(call, "POST", self._path("cancel"), _read_run))
 
     def wait(self, timeout: float | None = None) -> None:
-        """Block until it is over, also in failure: see `status`. Raises PredictionTimeout; does not cancel."""
-        with _Carried(self):
-            self._wait(_Call(self._client, timeout))
+        """Wait until it is over, in failure too: see `status`. Cancels nothing.
+
+        Raises PredictionTimeout when that takes longer than `timeout` seconds.
+        """
+        call = _Call(self._client, timeout)
+        return call.run(_ended(call, self))
 
     def output_iterator(self) -> Iterator[Any]:
-        """Yield the output's items as they come, of a growing string its tails. Raises ModelError; does not cancel."""
-        with _Carried(self):
-            yield from (_files(item, self._client) for item in self._items(_Call(self._client)))
+        """Yield the output's items as they come, from the first one. Cancels nothing.
+
+        A growing string yields its new tails, any other value is yielded once, at the
+        end. Raises ModelError when the run fails.
+        """
+        call = _Call(self._client)
+        return call.iterate(self._shown_items(call))
+
+    async def _shown_items(self, call: _Call) -> AsyncIterator[Any]:
+        items = _items(call, self)
+        async with _Closing(items):
+            async for item in items:
+                yield _files(item, self._client)
 
     def stream(self, use_file_output: bool = True) -> Iterator[ServerSentEvent]:
-        """Yield the output as events, from the first one. Raises ModelError; does not cancel."""
-        with _Carried(self):
-            yield from self._events(_Call(self._client), use_file_output is not False)
+        """Yield the output as events, from the first one. Cancels nothing.
+
+        use_file_output: False for addresses of files as plain str. Raises ModelError
+        when the run fails.
+        """
+        call = _Call(self._client)
+        return call.iterate(_single_events(call, self, use_file_output))
+
+    async_reload = _async(reload)
+    async_cancel = _async(cancel)
+    async_wait = _async(wait)
+    async_output_iterator = _async_iterator(output_iterator)
+    async_stream = _async_iterator(stream)
 
     @property
     def progress(self) -> Progress | None:
-        """The last bar of tqdm in its logs: percentage (0 to 1), current and total; None where there is none."""
-        bars = re.findall(r"(\d+)%[ \t]*\|[^|\r\n]*\|[ \t]*(\d+)/(\d+)", self.get("logs") or "")
-        return Progress(int(bars[-1][0]) / 100, int(bars[-1][1]), int(bars[-1][2])) if bars else None
+        """The last progress bar (of tqdm) in its logs; None where there is none."""
+        logs = self.get("logs")
+        bars = _BAR.findall(logs[-_LOG_TAIL:]) if isinstance(logs, str) else []
+        if not bars:
+            return None
+        percent, current, total = bars[-1]
+        return Progress(int(percent) / 100, int(current), int(total))
 
-Progress = namedtuple("Progress", "percentage current total")
-
-class _Carried(namedtuple("_Carried", "run")):
-    """Puts a run on the errors that leave a block, so that it can be found again (promise 2)."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, ReplicateError) and error.prediction is None:
-            error.prediction = self.run
 
 class Training(Prediction):
-    """A training: a run that makes a new version, `output.version`."""
+    """A run that makes a new version of a model: `output.version`, `output.weights`."""
+
+    destination: str | None  # the model that it pushes to, where the API says so
     _collection = "trainings"
 
-    @property
-    def destination(self) -> str | None:
-        """The model that it pushes to, "owner/name", where it is known."""
-        made = self.get("output")
-        version = made.get("version") if isinstance(made, dict) else None
-        return self.get("destination") or (str(version).partition(":")[0] if version else None)
 
 class Model(Resource):
     """A model: what it is, and its latest version."""
+
     url: str  # its page
-    owner: str  # the user or organization
+    owner: str
     name: str
     description: str | None
     visibility: str  # "public" or "private"
@@ -888,435 +1455,1357 @@ class Model(Resource):
     cover_image_url: str | None
     default_example: Prediction | None
     latest_version: Version | None
-    _kinds = {"latest_version": Version, "default_example": Prediction}
-    id = property(lambda self: f"{self['owner']}/{self['name']}", doc='The name to run it by, "owner/name".')
-    versions = property(lambda self: Versions(self._client, self), doc="Its versions: .list(), .get(id), .delete(id).")
-    predict = Version.predict
+    _kinds = {"default_example": Prediction, "latest_version": Version}
+
+    @property
+    def id(self) -> str:
+        """What names it: "owner/name"."""
+        return _full_name(self)
+
+    @property
+    def versions(self) -> Versions:
+        """Its versions: .list(), .get(id), .delete(id)."""
+        return Versions(self._client, self)
+
+    def predict(self, /, **input: Any) -> Any:
+        """Run it and return the output, as Client.run does."""
+        return self._client.run(self, input)
 
     def reload(self) -> None:
         """Load its present state."""
-        self._take(self._client.models.get(self.id))
+        call = _Call(self._client)
+        path = _path("models", *_owner_name(self))
+        return call.run(self._refresh(call, "GET", path, _read_object))
+
+    async_predict = _async(predict)
+    async_reload = _async(reload)
+
+
+def _full_name(thing: Resource) -> str:
+    """The "owner/name" of a model or deployment; a part that is missing is empty."""
+    return f"{thing.get('owner', '')}/{thing.get('name', '')}"
+
 
 class Deployment(Resource):
-    """A model version on hardware of one's own choosing; `current_release.configuration` tells which."""
+    """A model's version on hardware of one's own choosing."""
+
     owner: str
     name: str
-    current_release: Any  # number, model, version, created_at, created_by, configuration
-    id = Model.id
-    predictions = property(lambda self: DeploymentsPredictions(self._client, self), doc="Its runs: .create(input, ...)")
+    # number, model, version, created_at, created_by, configuration (hardware,
+    # min_instances, max_instances)
+    current_release: Any
+
+    @property
+    def id(self) -> str:
+        """What names it: "owner/name"."""
+        return _full_name(self)
+
+    @property
+    def predictions(self) -> DeploymentPredictions:
+        """Its runs: .create(input, ...)."""
+        return DeploymentPredictions(self._client, self)
+
 
 class File(Resource):
-    """An uploaded file, gone after 24 hours. It may be given as an input as it is."""
+    """An uploaded file, gone after 24 hours. It can be given as an input as it is."""
+
     id: str
     name: str | None
     content_type: str
     size: int  # bytes
     etag: str | None
     checksums: dict[str, str]  # sha256, md5
-    metadata: dict[str, Any]  # what was given when it was made
+    metadata: dict[str, Any]  # what was given with it
     created_at: str
     expires_at: str | None
     urls: dict[str, str]  # get
 
+
 class Collection(Resource):
     """A collection of models."""
+
     name: str
-    slug: str  # names it in collections.get
+    slug: str  # what names it
     description: str
     full_description: str | None  # Markdown
     models: list[Model] | None
     _kinds = {"models": Model}
-    id = property(lambda self: self["slug"], doc="The slug.")
+
+    @property
+    def id(self) -> str:
+        """What names it: the slug."""
+        return self.slug
+
 
 class Hardware(Resource):
-    """A kind of machine; `sku` names it in models.create and deployments.create."""
+    """A kind of machine that models run on."""
+
     name: str
-    sku: str
-    id = property(lambda self: self["sku"], doc="The sku.")
+    sku: str  # what names it
+
+    @property
+    def id(self) -> str:
+        """What names it: the sku."""
+        return self.sku
+
 
 class SearchMatch(Resource):
-    """A model that search() found, and how well it fits."""
+    """A model that was found, and how well it fits."""
+
     model: Model
     metadata: Any  # generated_description, tags, score
     _kinds = {"model": Model}
 
+
 class SearchResults(Resource):
-    """What search() found."""
+    """What a search has found."""
+
     query: str
     models: list[SearchMatch]
     collections: list[Collection]
-    pages: list[Any]  # name and href
+    pages: list[Any]  # of the manual: name and href
     _kinds = {"models": SearchMatch, "collections": Collection}
 
+
 class WebhookSigningSecret(Resource):
-    """The secret that signs webhooks, as `key`; its repr does not show it."""
+    """The secret that signs webhooks; its repr does not show it."""
+
     key: str  # "whsec_..."
 
-class Page(_Twinned, _List):
-    """A list of one page's results; `next` and `previous` are the addresses of its neighbours, or None."""
-    results = property(list, doc="The results as a plain list.")
 
-    def __init__(self, results: Iterable[Any] = (), next: str | None = None, previous: str | None = None,
-                 kind: Any = Resource, client: Client | None = None) -> None:
+class Page(_List[_T]):
+    """A list of one page's results."""
+
+    def __init__(
+        self,
+        results: Iterable[_T] = (),
+        next: str | None = None,
+        previous: str | None = None,
+        kind: Any = Resource,
+        asked: str = "",
+        client: Client | None = None,
+    ) -> None:
         super().__init__(results)
-        self.next, self.previous, self._kind, self._client = next, previous, kind, client or default_client
+        self.next = next  # the addresses of its neighbours: list(page.next)
+        self.previous = previous
+        self._kind = kind  # the class of its results
+        self._asked = asked  # the path or address where it was found
+        self._client = client or default_client
 
-    def iter_all(self) -> Iterator[Any]:
-        """Yield this page's results and those of all pages after it, each fetched when it is reached."""
-        page, seen = self, set()
-        yield from page
-        while page.next and page.next not in seen:  # a circle would never end
-            seen.add(page.next)
-            page = self._client._fetch("GET", page.next, functools.partial(_page, self._kind, page.next))
-            yield from page
+    @property
+    def results(self) -> list[_T]:
+        """The results as a plain list."""
+        return list(self)
+
+    def iter_all(self) -> Iterator[_T]:
+        """Yield its results, and those of all pages after it as they are reached."""
+        call = _Call(self._client)
+        return call.iterate(_walk_results(call, self))
+
+    async_iter_all = _async_iterator(iter_all)
 
     def __reduce__(self) -> Any:
-        return type(self), (self[:], self.next, self.previous, self._kind)
+        state = (list(self), self.next, self.previous, self._kind, self._asked)
+        return type(self), state
 
-def _page(kind: Any, asked: str, data: Any, client: Client) -> Page:
-    """A page from the API's answer to `asked`, whose filters go on; "null" as text has been seen in place of null."""
-    filters = [pair for pair in urllib.parse.parse_qsl(_split(asked).query) if pair[0] != "cursor"]
-    def beside(address: Any) -> str | None:
-        if not isinstance(address, str) or address in ("", "null"):
-            return None
-        missing = urllib.parse.urlencode([pair for pair in filters if pair[0] + "=" not in address])
-        return address + ("&" if "?" in address else "?") * bool(missing) + missing
-    results = data["results"] if isinstance(data.get("results"), list) else []
-    return Page(_made(kind, results, client), beside(data.get("next")), beside(data.get("previous")), kind, client)
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
 # Endpoints
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+# A class for each kind of thing, a method for each operation of the API; its route ends
+# its docstring. A model or deployment is named by "owner", "name", or "owner/name", or
+# the resource itself. What the API learns tomorrow goes into `extra`, a dict that is
+# added to the body.
 
-def _path(*segments: Any) -> str:
-    """A path below /v1: each segment quoted, none that could lead to another path (RFC 3986, section 3.3)."""
-    for segment in segments:
-        _check(isinstance(segment, str) and segment not in ("", ".", ".."), f"{segment!r} cannot name anything there")
-    return "/" + "/".join(s if s.isalnum() and s.isascii() else urllib.parse.quote(s, safe="") for s in segments)
 
-def _as_is(data: Any, client: Client) -> Any:
-    return data
+def _id(thing: Any) -> Any:
+    """What names a thing: that of a resource is its id."""
+    return getattr(thing, "id", None) if isinstance(thing, Resource) else thing
+
+
+def _segment(thing: Any) -> str:
+    """What names a thing in a path."""
+    text = _id(thing)
+    if not isinstance(text, str) or text in ("", ".", ".."):
+        raise ValueError(f"{_short(thing)} cannot name anything there")
+    return text
+
+
+def _path(*things: Any) -> str:
+    """A path below /v1, each segment quoted (RFC 3986, section 3.3)."""
+    segments = [urllib.parse.quote(_segment(thing), safe="") for thing in things]
+    return "/" + "/".join(segments)
+
 
 def _query(path: str, **given: Any) -> str:
-    plain = {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in given.items() if v is not None}
-    return path + ("?" + urllib.parse.urlencode(plain) if plain else "")
+    """A path with a query of what was given, dates as ISO 8601."""
+    pairs = {}
+    for name, value in given.items():
+        if value is not None:
+            pairs[name] = value.isoformat() if hasattr(value, "isoformat") else value
+    return f"{path}?{urllib.parse.urlencode(pairs)}" if pairs else path
 
-_NAMES = ("key", "model", "deployment", "owner", "model_owner", "deployment_owner", "name", "model_name",
-          "deployment_name", "collection_slug", "slug", "id", "version", "version_id", "prediction_id", "training_id",
-          "file_id")
 
-def _names(given: Sequence[Any], named: dict[str, Any], count: int) -> list[Any]:
-    """The segments of a path, `count` of them, from all the forms that callers write.
+def _owner_name(owner: Any, name: Any = None) -> tuple[str, str]:
+    """Owner and name of a model or deployment, from all the forms that name one."""
+    whole = _id(owner)
+    if name is not None:
+        whole = (whole, name)
+    elif isinstance(whole, str):
+        whole = tuple(whole.split("/"))
+    if not isinstance(whole, tuple) or len(whole) != 2:
+        raise ValueError(f"expected 'owner/name', not {_short(owner)}")
+    return _segment(whole[0]), _segment(whole[1])
 
-    Those are "owner", "name"; "owner/name"; ("owner", "name"); the resource itself; each with a version's id after it
-    or in it; and the same as keywords, in this order of their names. Other keywords are left in `named`.
-    """
-    found: list[Any] = []
-    things = list(given)
-    if named:  # "version" is a field, where no version is named
-        things += [named.pop(name) for name in (_NAMES[:9] if count == 2 else _NAMES) if name in named]
-    for thing in things:
-        thing = thing.id if isinstance(thing, Resource) else thing
-        if isinstance(thing, str) and count > 1 and not found:
-            thing = tuple(re.split("[/:]", thing))
-        found += thing if isinstance(thing, tuple) else [thing]
-    if len(found) != count or not all(isinstance(name, str) and name for name in found):
-        form = ("nothing", "an id", "'owner/name'", "'owner/name:id'")[count]
-        given = ", ".join(repr(thing) for thing in things) or "nothing"
-        raise (ValueError if found else TypeError)(f"expected {form}, not {given}")
-    return found
+
+def _version_path(model: Any, *more: Any) -> str:
+    """The path of a version: "owner/name:id", or a model with the id after it."""
+    rest = [thing for thing in more if thing is not None]
+    if isinstance(model, str) and not rest:
+        model, _, version = model.partition(":")
+        rest = [version]
+    *name, version = rest or [None]
+    if len(name) > 1:
+        raise ValueError("expected 'owner/name' and a version's id")
+    return _path("models", *_owner_name(model, *name), "versions", version)
+
 
 def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a create or update as JSON: resources by their ids, None left out, the rest passed on."""
-    return {name: getattr(value, "id", value) if isinstance(value, Resource) else "/".join(value)
-            if isinstance(value, tuple) else value for name, value in params.items() if value is not None}
+    """Parameters as JSON: resources by id, pairs as "owner/name", None left out."""
+    body = {}
+    for name, value in params.items():
+        if isinstance(value, Resource):
+            value = _segment(value)
+        elif isinstance(value, tuple):
+            value = "/".join(_owner_name(value))
+        if value is not None:
+            body[name] = value
+    return body
 
-def _operation(route: str, make: Any, doc: str, takes: str = "", read: str = "object") -> Callable[..., Any]:
-    """A method from its line in the API's description: method(self, *names, **others), with all that _names() takes.
 
-    A PATCH sends the other keywords on; a list (make is [kind]) takes a cursor; `takes` names what goes into the query.
-    """
-    method, _, path = route.partition(" /")
-    read = "nothing" if method == "DELETE" else read
-    segments, taken, count, listing = path.split("/"), takes.split(), path.count("{"), isinstance(make, list)
-    def operation(self: Namespace, *given: Any, **named: Any) -> Any:
-        given, cursor = (*self._bound, *given), named.pop("cursor", ...) if listing else ...
-        if listing and given and (given[-1] is None or "://" in str(given[-1])):
-            given, cursor = given[:-1], given[-1]
-        _check(cursor is not None, "cursor is None: there is no further page (leave cursor out for the first one)")
-        query = {name: named.pop(name) for name in taken if name in named}
-        names = _names(given, named, count) if cursor is ... else []
-        if named and method != "PATCH":
-            raise TypeError(f"{type(self).__name__}: not taken: {', '.join(named)} ({route})")
-        where = str(cursor) if cursor is not ... else _query(
-            _path(*(names.pop(0) if segment[0] == "{" else segment for segment in segments)), **query)
-        made = functools.partial(_page, make[0], where) if listing else make
-        body, noun = (_plain(named), "change") if method == "PATCH" else (None, "")
-        return self._client._fetch(method, where, made, body, noun=noun, read=read)
-    operation.__doc__ = f"{doc}\n\n{route} {' '.join(name + '=' for name in taken)}".rstrip()
-    return operation
+def _body(extra: Mapping[str, Any] | None, **fields: Any) -> dict[str, Any]:
+    """The body of a creation or change."""
+    return {**_plain(fields), **(extra or {})}
 
-class Namespace(_Twinned):
-    """The methods about one kind of thing; each has an async_ twin. `model` is what they are all about, if any."""
-    _inside: Mapping[str, Any] = {}  # namespaces within this one
 
-    def __init__(self, client: Client, model: Any = None) -> None:
-        self._client, self._bound = client, () if model is None else tuple(_names([model], {}, 2))
-        self.__dict__.update((name, kind(client)) for name, kind in self._inside.items())
+def _page(kind: Any, asked: str, data: Mapping[str, Any], client: Client) -> Page[Any]:
+    """The page that was asked for. The addresses of its neighbours keep its filters."""
+    pairs = urllib.parse.parse_qsl(asked.partition("?")[2])
+    filters = [pair for pair in pairs if pair[0] != "cursor"]
+    results = data.get("results")
+    return Page(
+        _made(kind, results, client) if isinstance(results, list) else [],
+        _neighbour(data.get("next"), filters),
+        _neighbour(data.get("previous"), filters),
+        kind,
+        asked,
+        client,
+    )
+
+
+def _neighbour(address: Any, filters: Iterable[tuple[str, str]]) -> str | None:
+    """A page's address with the filters that it lacks. No page: null, or "null"."""
+    if not isinstance(address, str) or address in ("", "null"):
+        return None
+    path, _, query = address.partition("?")
+    pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+    there = {name for name, _ in pairs}
+    missing = [pair for pair in filters if pair[0] not in there]
+    if not missing:
+        return address
+    return f"{path}?{urllib.parse.urlencode(pairs + missing)}"
+
+
+async def _walk(call: _Call, page: Page[_T]) -> AsyncIterator[Page[_T]]:
+    """Yield a page and all after it as they are reached, but none a second time."""
+    first, seen = page._asked, set()  # the first one's may be a path alone
+    yield page
+    while page.next is not None and page.next not in seen:
+        if first and page.next.endswith(first):
+            return
+        seen.add(page.next)
+        make = functools.partial(_page, page._kind, page.next)
+        page = await page._client._fetched(call, "GET", page.next, make)
+        yield page
+
+
+async def _walk_results(call: _Call, page: Page[_T]) -> AsyncIterator[_T]:
+    async for each in _walk(call, page):
+        for result in each:
+            yield result
+
+
+async def _pages_of(call: _Call, list_method: Any) -> AsyncIterator[Page[Any]]:
+    """Walk from the page that a list method, or its async_ twin, gives."""
+    first: Any = await call.face.in_thread(list_method)
+    if hasattr(first, "__await__"):
+        first = await first
+    if not isinstance(first, Page):
+        raise TypeError(f"paginate() takes a list method, not {_short(list_method)}")
+    async for page in _walk(call, first):
+        yield page
+
+
+def _created(
+    kind: Any, client: Client, target: _Target, input: Any, options: _Options
+) -> Any:
+    """Create a run, and no more: it is the caller's to follow."""
+    if target.cog:
+        raise ValueError("a container keeps no runs: use run() or stream() with it")
+    call = _Call(client, options.timeout, options.api_token)
+    run = _Run(call, target, input, options, made=kind)
+    return call.run(run.create())
+
+
+class Namespace:
+    """The methods about one kind of thing."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def _get(self, kind: Callable[[Any, Client], _T], *segments: Any) -> _T:
+        return self._client._fetch("GET", _path(*segments), kind)
+
+    def _delete(self, path: str) -> bool:
+        return self._client._fetch("DELETE", path, read=_read_nothing)
+
+    def _list(self, kind: Any, path: str, cursor: str, **filters: Any) -> Page[Any]:
+        """The first page of a list, or the one at `cursor`."""
+        if not isinstance(cursor, str):
+            raise ValueError(
+                f"cursor is a page's next or previous, not {_short(cursor)}"
+            )
+        where = cursor or _query(path, **filters)
+        make = functools.partial(_page, kind, where)
+        return self._client._fetch("GET", where, make)
+
 
 class Predictions(Namespace):
     """Runs of models. https://replicate.com/docs/reference/http#predictions"""
-    get = _operation("GET /predictions/{id}", Prediction, "Return a prediction's present state.")
-    cancel = _operation("POST /predictions/{id}/cancel", Prediction, "Cancel a prediction and return it.")
-    list = _operation("GET /predictions", [Prediction], "Return a page of runs.", "created_after created_before source")
 
-    def create(self, version: Any = None, input: Mapping[str, Any] | None = None, *, model: Any = None,
-               deployment: Any = None, wait: bool | int | None = None, **options: Any) -> Prediction:
-        """Create a prediction by version, model= (official ones) or deployment=, and return it at once.
+    def create(
+        self,
+        version: str | Version | None = None,
+        input: Mapping[str, Any] | None = None,
+        *,
+        model: str | tuple[str, str] | Model | None = None,
+        deployment: str | tuple[str, str] | Deployment | None = None,
+        wait: bool | int = False,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """Create a prediction of a version, a model= or a deployment=, and return it.
 
-        wait, True or 1 to 60, holds the one request so many seconds. Options as in run(); unknown ones pass to the API.
+        wait: True or 1 to 60 holds the one request so many seconds; it never polls.
+        Options as for Client.run; stream is of 1.x. POST /predictions
         """
-        given = [thing for thing in (version, model, deployment) if thing is not None]
-        _check(len(given) == 1, "exactly one of version, model and deployment says what to run")
-        names, kind = _names(given, {}, 2 if version is None else 1), "models" if deployment is None else "deployments"
-        target = (_Target("/predictions", {"version": names[0]}) if version is not None else
-                  _Target(_path(kind, *names, "predictions")))
-        made: Prediction = _Job(self._client, target, input, wait=wait, **options).create()
+        if [version, model, deployment].count(None) != 2:
+            raise ValueError(
+                "exactly one of version, model and deployment says what to run"
+            )
+        ref: Any = version
+        if model is not None:
+            ref = "/".join(_owner_name(model))
+        if deployment is not None:
+            ref = "/".join(["deployments", *_owner_name(deployment)])
+        options = _Options(
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            stream=stream,
+            extra=extra,
+        )
+        made: Prediction = _created(
+            Prediction, self._client, _target(ref), input, options
+        )
         return made
 
+    def get(self, id: str) -> Prediction:
+        """Return a prediction's present state. GET /predictions/{id}"""
+        return self._get(Prediction, "predictions", id)
+
+    def cancel(self, id: str) -> Prediction:
+        """Cancel a prediction and return it. POST /predictions/{id}/cancel"""
+        path = _path("predictions", id, "cancel")
+        return self._client._fetch("POST", path, Prediction)
+
+    def list(
+        self,
+        cursor: str = "",
+        *,
+        created_after: str | datetime.datetime | None = None,
+        created_before: str | datetime.datetime | None = None,
+        source: str | None = None,
+    ) -> Page[Prediction]:
+        """Return a page of your runs, newest first. GET /predictions
+
+        cursor: a page's next or previous. source: "web" for those made there.
+        """
+        return self._list(
+            Prediction,
+            "/predictions",
+            cursor,
+            created_after=created_after,
+            created_before=created_before,
+            source=source,
+        )
+
+    async_create = _async(create)
+    async_get = _async(get)
+    async_cancel = _async(cancel)
+    async_list = _async(list)
+
+
 class ModelsPredictions(Namespace):
-    """Runs of official models."""
-    _what = "model"
+    """Runs of models: `client.models.predictions`."""
 
-    def create(self, *what: Any, **options: Any) -> Prediction:
-        """Create a prediction of a model or deployment, create("owner/name", input, ...); as Predictions.create."""
-        given: dict[str, Any] = dict(zip((self._what, "input"), (self._bound, *what) if self._bound else what))
-        return self._client.predictions.create(**given, **options)
+    def create(
+        self,
+        model: str | tuple[str, str] | Model,
+        input: Mapping[str, Any] | None = None,
+        *,
+        wait: bool | int = False,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """Create a prediction, as Predictions.create does.
 
-class DeploymentsPredictions(ModelsPredictions):
-    """Runs of deployments."""
-    _what = "deployment"
+        POST /models/{owner}/{name}/predictions
+        """
+        return self._client.predictions.create(
+            None,
+            input,
+            model=model,
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            stream=stream,
+            extra=extra,
+        )
+
+    async_create = _async(create)
+
+
+class DeploymentsPredictions(Namespace):
+    """Runs of deployments: `client.deployments.predictions`."""
+
+    def create(
+        self,
+        deployment: str | tuple[str, str] | Deployment,
+        input: Mapping[str, Any] | None = None,
+        *,
+        wait: bool | int = False,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """Create a prediction, as Predictions.create does.
+
+        POST /deployments/{owner}/{name}/predictions
+        """
+        return self._client.predictions.create(
+            None,
+            input,
+            deployment=deployment,
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            stream=stream,
+            extra=extra,
+        )
+
+    async_create = _async(create)
+
+
+class DeploymentPredictions(Namespace):
+    """Runs of one deployment: `deployment.predictions`."""
+
+    def __init__(self, client: Client, deployment: Deployment) -> None:
+        super().__init__(client)
+        self._deployment = deployment
+
+    def create(
+        self,
+        input: Mapping[str, Any] | None = None,
+        *,
+        wait: bool | int = False,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """Create a prediction, as Predictions.create does."""
+        return self._client.predictions.create(
+            None,
+            input,
+            deployment=self._deployment,
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            stream=stream,
+            extra=extra,
+        )
+
+    async_create = _async(create)
+
+
+class ModelsVersions(Namespace):
+    """Versions of models: `client.models.versions`."""
+
+    def get(self, model: str | Model, *more: str, id: str | None = None) -> Version:
+        """Return a version: get("owner/name", id), get("owner/name:id").
+
+        GET /models/{owner}/{name}/versions/{id}
+        """
+        return self._client._fetch("GET", _version_path(model, *more, id), Version)
+
+    def list(
+        self, model: str | Model, name: str | None = None, *, cursor: str = ""
+    ) -> Page[Version]:
+        """Return a page of a model's versions, newest first.
+
+        GET /models/{owner}/{name}/versions
+        """
+        path = _path("models", *_owner_name(model, name), "versions")
+        return self._list(Version, path, cursor)
+
+    def delete(self, model: str | Model, *more: str, id: str | None = None) -> bool:
+        """Delete a private model's version, named as for get(); True.
+
+        DELETE /models/{owner}/{name}/versions/{id}
+        """
+        return self._delete(_version_path(model, *more, id))
+
+    async_get = _async(get)
+    async_list = _async(list)
+    async_delete = _async(delete)
+
 
 class Versions(Namespace):
-    """Versions of a model: of the one named first, or of the one whose `versions` this is."""
-    get = _operation("GET /models/{owner}/{name}/versions/{id}", Version, "Return a version: get('owner/name', id).")
-    list = _operation("GET /models/{owner}/{name}/versions", [Version], "Return a page of its versions, newest first.")
-    delete = _operation("DELETE /models/{owner}/{name}/versions/{id}", None, "Delete a private model's version; True.")
+    """Versions of one model: `model.versions`."""
+
+    def __init__(self, client: Client, model: Model) -> None:
+        super().__init__(client)
+        self._model = model
+
+    def get(self, id: str) -> Version:
+        """Return a version. GET /models/{owner}/{name}/versions/{id}"""
+        return self._client.models.versions.get(self._model, id)
+
+    def list(self, cursor: str = "") -> Page[Version]:
+        """Return a page of them, newest first. GET /models/{owner}/{name}/versions"""
+        return self._client.models.versions.list(self._model, cursor=cursor)
+
+    def delete(self, id: str) -> bool:
+        """Delete a version; True. DELETE /models/{owner}/{name}/versions/{id}"""
+        return self._client.models.versions.delete(self._model, id)
+
+    async_get = _async(get)
+    async_list = _async(list)
+    async_delete = _async(delete)
+
 
 class Examples(Namespace):
     """Predictions that a model's author saved as examples."""
-    list = _operation("GET /models/{owner}/{name}/examples", [Prediction], "Return a page of a model's examples.")
+
+    def list(
+        self, model: str | Model, name: str | None = None, *, cursor: str = ""
+    ) -> Page[Prediction]:
+        """Return a page of a model's examples. GET /models/{owner}/{name}/examples"""
+        path = _path("models", *_owner_name(model, name), "examples")
+        return self._list(Prediction, path, cursor)
+
+    async_list = _async(list)
+
 
 class Readme(Namespace):
     """A model's README."""
-    get = _operation("GET /models/{owner}/{name}/readme", None, "Return a model's README as Markdown.", read="text")
+
+    def get(self, model: str | Model, name: str | None = None) -> str:
+        """Return a model's README as Markdown. GET /models/{owner}/{name}/readme"""
+        path = _path("models", *_owner_name(model, name), "readme")
+        return self._client._fetch("GET", path, read=_read_text)
+
+    async_get = _async(get)
+
 
 class Models(Namespace):
     """Models. https://replicate.com/docs/reference/http#models"""
-    _inside = {"versions": Versions, "examples": Examples, "readme": Readme, "predictions": ModelsPredictions}
-    get = _operation("GET /models/{owner}/{name}", Model, "Return a model: get('owner/name'), get('owner', 'name').")
-    list = _operation("GET /models", [Model], "Return a page of public models.", "sort_by sort_direction")
-    update = _operation("PATCH /models/{owner}/{name}", Model, "Change description, readme, github_url...; return it.")
-    delete = _operation("DELETE /models/{owner}/{name}", None, "Delete a private model that has no versions; True.")
 
-    def search(self, query: str) -> Page:
-        """Return a page of the public models that match; Client.search is newer and finds more. QUERY /models"""
-        _check(isinstance(query, str), f"query is a str, not {type(query).__name__}")
-        return self._client._fetch("QUERY", "/models", functools.partial(_page, Model, ""), query.encode(),
-                                   headers={"Content-Type": "text/plain"})
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.versions = ModelsVersions(client)
+        self.examples = Examples(client)
+        self.readme = Readme(client)
+        self.predictions = ModelsPredictions(client)
 
-    def create(self, owner: str, name: str, *, visibility: str, hardware: Any, **params: Any) -> Model:
-        """Create a model, "public" or "private", on a hardware's sku; more fields pass on. POST /models"""
-        body = dict(params, owner=owner, name=name, visibility=visibility, hardware=hardware)
-        return self._client._fetch("POST", "/models", Model, _plain(body), noun="model")
+    @overload
+    def get(self, owner: str | Model, name: str | None = None) -> Model: ...
+    @overload
+    def get(self, *, key: str) -> Model: ...  # noqa: F811
+    def get(  # noqa: F811
+        self, owner: str | Model = "", name: str | None = None, *, key: str = ""
+    ) -> Model:
+        """Return a model: get("owner/name"), get("owner", "name") or get(key=...).
+
+        GET /models/{owner}/{name}
+        """
+        return self._get(Model, "models", *_owner_name(key or owner, name))
+
+    def list(
+        self,
+        cursor: str = "",
+        *,
+        sort_by: str | None = None,
+        sort_direction: str | None = None,
+    ) -> Page[Model]:
+        """Return a page of public models. GET /models
+
+        cursor: a page's next or previous. sort_by: "model_created_at" or
+        "latest_version_created_at". sort_direction: "asc" or "desc".
+        """
+        return self._list(
+            Model, "/models", cursor, sort_by=sort_by, sort_direction=sort_direction
+        )
+
+    def search(self, query: str) -> Page[Model]:
+        """Return a page of models that match; search() finds more. QUERY /models"""
+        if not isinstance(query, str):
+            raise TypeError(f"query is a str, not {_short(query)}")
+        return self._client._fetch(
+            "QUERY",
+            "/models",
+            functools.partial(_page, Model, "/models"),
+            query.encode(),
+            headers={"Content-Type": "text/plain"},
+        )
+
+    def create(
+        self,
+        owner: str,
+        name: str,
+        *,
+        visibility: str,
+        hardware: str | Hardware,
+        description: str | None = None,
+        github_url: str | None = None,
+        paper_url: str | None = None,
+        license_url: str | None = None,
+        cover_image_url: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """Create a model, "public" or "private", on a hardware's sku. POST /models"""
+        body = _body(
+            extra,
+            owner=owner,
+            name=name,
+            visibility=visibility,
+            hardware=hardware,
+            description=description,
+            github_url=github_url,
+            paper_url=paper_url,
+            license_url=license_url,
+            cover_image_url=cover_image_url,
+        )
+        return self._client._fetch(
+            "POST", "/models", Model, body, once=True, noun="model"
+        )
+
+    def update(
+        self,
+        owner: str | Model,
+        name: str | None = None,
+        *,
+        description: str | None = None,
+        readme: str | None = None,
+        github_url: str | None = None,
+        paper_url: str | None = None,
+        weights_url: str | None = None,
+        license_url: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Model:
+        """Change a model's description, and return it. PATCH /models/{owner}/{name}"""
+        path = _path("models", *_owner_name(owner, name))
+        body = _body(
+            extra,
+            description=description,
+            readme=readme,
+            github_url=github_url,
+            paper_url=paper_url,
+            weights_url=weights_url,
+            license_url=license_url,
+        )
+        return self._client._fetch("PATCH", path, Model, body, once=True, noun="change")
+
+    @overload
+    def delete(self, owner: str | Model, name: str | None = None) -> bool: ...
+    @overload
+    def delete(self, *, key: str) -> bool: ...  # noqa: F811
+    def delete(  # noqa: F811
+        self, owner: str | Model = "", name: str | None = None, *, key: str = ""
+    ) -> bool:
+        """Delete a private model that has no versions, named as for get(); True.
+
+        DELETE /models/{owner}/{name}
+        """
+        return self._delete(_path("models", *_owner_name(key or owner, name)))
+
+    async_get = _async(get)
+    async_list = _async(list)
+    async_search = _async(search)
+    async_create = _async(create)
+    async_update = _async(update)
+    async_delete = _async(delete)
+
 
 class Trainings(Namespace):
     """Trainings. https://replicate.com/docs/reference/http#trainings"""
-    get = _operation("GET /trainings/{id}", Training, "Return a training's present state.")
-    cancel = _operation("POST /trainings/{id}/cancel", Training, "Cancel a training and return it.")
-    list = _operation("GET /trainings", [Training], "Return a page of your trainings, newest first.")
 
-    def create(self, version: Any = None, input: Mapping[str, Any] | None = None, destination: Any = None,
-               webhook: str | None = None, webhook_completed: str | None = None,
-               webhook_events_filter: Sequence[str] | None = None, *, model: Any = None, **options: Any) -> Training:
-        """Start a training and return it at once: version="owner/name:id", or model= and version=.
+    def create(
+        self,
+        version: str | Version,
+        input: Mapping[str, Any],
+        destination: str | tuple[str, str] | Model,
+        webhook: str | None = None,
+        webhook_completed: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        *,
+        model: str | tuple[str, str] | Model | None = None,
+        wait: bool | int = False,
+        timeout: float | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Training:
+        """Start a training and return it: of "owner/name:id", or of model= and an id.
 
-        destination, "owner/name", is a model of yours. Options as in run(); unknown ones pass to the API.
+        destination: the model of yours that the new version is pushed to. Options as
+        for Client.run. POST /models/{owner}/{name}/versions/{id}/trainings
         """
-        owner, name, id = _names([thing for thing in (model, version) if thing is not None], {}, 3)
-        _check(destination, "destination is missing: the model to push to, as 'owner/name'")
-        target = _Target(_path("models", owner, name, "versions", id, "trainings"))
-        options.update(_plain({"destination": destination, "webhook": webhook, "webhook_completed": webhook_completed,
-                               "webhook_events_filter": webhook_events_filter}))
-        made: Training = _Job(self._client, target, input, wait=False, kind=Training, **options).create()
+        named = [version] if model is None else [model, version]
+        options = _Options(
+            wait=wait,
+            timeout=timeout,
+            webhook=webhook,
+            webhook_events_filter=webhook_events_filter,
+            cancel_after=cancel_after,
+            on_update=on_update,
+            file_encoding_strategy=file_encoding_strategy,
+            use_file_output=use_file_output,
+            api_token=api_token,
+            stream=stream,
+            extra=extra,
+            destination="/".join(_owner_name(destination)),
+            webhook_completed=webhook_completed,
+        )
+        target = _Target(_version_path(*named) + "/trainings")
+        made: Training = _created(Training, self._client, target, input, options)
         return made
+
+    def get(self, id: str) -> Training:
+        """Return a training's present state. GET /trainings/{id}"""
+        return self._get(Training, "trainings", id)
+
+    def cancel(self, id: str) -> Training:
+        """Cancel a training and return it. POST /trainings/{id}/cancel"""
+        return self._client._fetch("POST", _path("trainings", id, "cancel"), Training)
+
+    def list(self, cursor: str = "") -> Page[Training]:
+        """Return a page of your trainings, newest first. GET /trainings"""
+        return self._list(Training, "/trainings", cursor)
+
+    async_create = _async(create)
+    async_get = _async(get)
+    async_cancel = _async(cancel)
+    async_list = _async(list)
+
 
 class Deployments(Namespace):
     """Deployments. https://replicate.com/docs/reference/http#deployments"""
-    _inside = {"predictions": DeploymentsPredictions}
-    get = _operation("GET /deployments/{owner}/{name}", Deployment, "Return a deployment: get('owner/name').")
-    update = _operation("PATCH /deployments/{owner}/{name}", Deployment, "Change version, hardware, min_instances...")
-    list = _operation("GET /deployments", [Deployment], "Return a page of your deployments.")
-    delete = _operation("DELETE /deployments/{owner}/{name}", None, "Delete a deployment, idle for 15 minutes; True.")
 
-    def create(self, name: str, model: Any, version: Any, hardware: Any, min_instances: int, max_instances: int,
-               **params: Any) -> Deployment:
-        """Create a deployment of a model's version on a hardware's sku; more fields pass on. POST /deployments"""
-        body = dict(params, name=name.rpartition("/")[2], model=model, version=version, hardware=hardware,
-                    min_instances=min_instances, max_instances=max_instances)
-        return self._client._fetch("POST", "/deployments", Deployment, _plain(body), noun="deployment")
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.predictions = DeploymentsPredictions(client)
+
+    def get(
+        self, name: str | Deployment, deployment_name: str | None = None
+    ) -> Deployment:
+        """Return a deployment: get("owner/name"), get("owner", "name").
+
+        GET /deployments/{owner}/{name}
+        """
+        names = _owner_name(name, deployment_name)
+        return self._get(Deployment, "deployments", *names)
+
+    def list(self, cursor: str = "") -> Page[Deployment]:
+        """Return a page of your deployments. GET /deployments"""
+        return self._list(Deployment, "/deployments", cursor)
+
+    def create(
+        self,
+        name: str,
+        model: str | Model,
+        version: str | Version,
+        hardware: str | Hardware,
+        min_instances: int,
+        max_instances: int,
+        *,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Deployment:
+        """Create a deployment of a version on a hardware's sku. POST /deployments"""
+        body = _body(
+            extra,
+            name=_segment(name).rpartition("/")[2],
+            model=model,
+            version=version,
+            hardware=hardware,
+            min_instances=min_instances,
+            max_instances=max_instances,
+        )
+        return self._client._fetch(
+            "POST", "/deployments", Deployment, body, once=True, noun="deployment"
+        )
+
+    def update(
+        self,
+        deployment_owner: str | Deployment,
+        deployment_name: str | None = None,
+        *,
+        version: str | Version | None = None,
+        hardware: str | Hardware | None = None,
+        min_instances: int | None = None,
+        max_instances: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Deployment:
+        """Change a deployment, and return it. PATCH /deployments/{owner}/{name}"""
+        path = _path("deployments", *_owner_name(deployment_owner, deployment_name))
+        body = _body(
+            extra,
+            version=version,
+            hardware=hardware,
+            min_instances=min_instances,
+            max_instances=max_instances,
+        )
+        return self._client._fetch(
+            "PATCH", path, Deployment, body, once=True, noun="change"
+        )
+
+    def delete(
+        self, deployment_owner: str | Deployment, deployment_name: str | None = None
+    ) -> bool:
+        """Delete a deployment, idle for 15 minutes; True.
+
+        DELETE /deployments/{owner}/{name}
+        """
+        names = _owner_name(deployment_owner, deployment_name)
+        return self._delete(_path("deployments", *names))
+
+    async_get = _async(get)
+    async_list = _async(list)
+    async_create = _async(create)
+    async_update = _async(update)
+    async_delete = _async(delete)
+
 
 class Files(Namespace):
     """Uploaded files. https://replicate.com/docs/reference/http#files"""
-    get = _operation("GET /files/{id}", File, "Return what is known of an uploaded file.")
-    list = _operation("GET /files", [File], "Return a page of your files, newest first.")
-    delete = _operation("DELETE /files/{id}", None, "Delete a file; True.")
-    download = _operation("GET /files/{id}/download", None, "Return the content of a file that its owner signed for, "
-                          "until expiry (Unix time), as bytes.", "owner expiry signature", read="bytes")
 
-    def create(self, file: Any, filename: str | None = None, content_type: str | None = None,
-               metadata: Mapping[str, Any] | None = None) -> File:
-        """Upload a file, 100 MiB at most, from where it stands: a path, bytes, or anything with read(). POST /files"""
-        with _Source(file, "file", isinstance(file, (str, os.PathLike))) as source:
-            return source.upload(self._client, _Call(self._client), filename, content_type, metadata)
+    def create(
+        self,
+        file: str | os.PathLike[str] | bytes | BinaryIO,
+        filename: str | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> File:
+        """Upload a file, 100 MiB at most, from where it stands. POST /files
+
+        file: a path, its bytes, or anything with read(). metadata: for your own use.
+        """
+        source = _Source(file, filename, content_type, metadata)
+        return self._client._fetch(
+            "POST", "/files", File, source, read=_read_created, once=True, noun="file"
+        )
+
+    def get(self, file_id: str) -> File:
+        """Return what is known of an uploaded file. GET /files/{id}"""
+        return self._get(File, "files", file_id)
+
+    def list(self, cursor: str = "") -> Page[File]:
+        """Return a page of your files, newest first. GET /files"""
+        return self._list(File, "/files", cursor)
+
+    def delete(self, file_id: str) -> bool:
+        """Delete a file; True. DELETE /files/{id}"""
+        return self._delete(_path("files", file_id))
+
+    def download(
+        self, file_id: str, *, owner: str, expiry: int | str, signature: str
+    ) -> bytes:
+        """Return a file that its owner has signed for. GET /files/{id}/download
+
+        expiry: the second, in Unix time, until which the signature holds.
+        """
+        path = _path("files", file_id, "download")
+        where = _query(path, owner=owner, expiry=expiry, signature=signature)
+        return self._client._fetch("GET", where, read=_read_bytes)
+
+    async_create = _async(create)
+    async_get = _async(get)
+    async_list = _async(list)
+    async_delete = _async(delete)
+    async_download = _async(download)
+
 
 class Collections(Namespace):
     """Collections of models. https://replicate.com/docs/reference/http#collections"""
-    get = _operation("GET /collections/{slug}", Collection, "Return a collection with its models.")
-    list = _operation("GET /collections", [Collection], "Return a page of collections, without their models.")
+
+    def get(self, slug: str) -> Collection:
+        """Return a collection with its models. GET /collections/{slug}"""
+        return self._get(Collection, "collections", slug)
+
+    def list(self, cursor: str = "") -> Page[Collection]:
+        """Return a page of collections, without their models. GET /collections"""
+        return self._list(Collection, "/collections", cursor)
+
+    async_get = _async(get)
+    async_list = _async(list)
+
 
 class HardwareNamespace(Namespace):
     """The machines that models run on."""
-    list = _operation("GET /hardware", functools.partial(_made, Hardware), "Return all of them.", read="list")
+
+    def list(self) -> List[Hardware]:  # noqa: UP006
+        """Return all of them. GET /hardware"""
+        make = functools.partial(_made, Hardware)
+        return self._client._fetch("GET", "/hardware", make, read=_read_list)
+
+    async_list = _async(list)
+
 
 class Accounts(Namespace):
     """The account that the token belongs to."""
-    current = _operation("GET /account", Account, "Return the account.")
-    get = current
 
-# ---------------------------------------------------------------------------------------------------------------------
+    def current(self) -> Account:
+        """Return the account. GET /account"""
+        return self._client._fetch("GET", "/account", Account)
+
+    def get(self) -> Account:
+        """Return the account; current() is the same."""
+        return self.current()
+
+    async_current = _async(current)
+    async_get = _async(get)
+
+
+# ------------------------------------------------------------------------------------
 # Outputs
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+# A download is one _Download: it hands over blocks with their places, so that what
+# breaks can go on where it ended, or start anew. read() and open() write them to
+# memory, save() to a file beside its target, iter_bytes() hands them on.
 
-_URL = re.compile(r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]\S*)?|"
-                  r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,\S*", re.IGNORECASE)
+# How a file in an output begins: an address with a host, or the head of a data URI.
+_FILE = re.compile(
+    r"https?://(?:[^\s/?#@]*@)?"
+    r"(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]|\Z)"
+    r"|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,",
+    re.ASCII | re.IGNORECASE,
+)
+# Control characters, those that turn the direction of text or are not seen, halves of
+# surrogate pairs, and what Windows has in no name.
+_UNFIT = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff'
+    "\ud800-\udfff]"
+)
+# Names that Windows keeps for devices, and endings that `import` looks for.
+_DEVICE = re.compile(
+    r"\A(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(\.|\Z)", re.I
+)
+_IMPORTED = re.compile(r"\.(py[cdwo]?|so|dll)\Z", re.I)
+# Standard output and the like, which may be files, but are to be written as they are.
+_STREAMS = re.compile(r"/dev/(std(out|err)\Z|fd/)|/proc/[^/]+/fd/")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+
 
 def _is_file(value: Any) -> bool:
-    """Whether a value in an output is a file: a whole address with a host, or a data URI; prose about one is not."""
-    return isinstance(value, str) and value[:5].lower() in ("http:", "https", "data:") and bool(_URL.fullmatch(value))
+    """Whether a value in an output is a file: a whole address or data URI, no prose."""
+    if not isinstance(value, str) or not _FILE.match(value):
+        return False
+    return value.split(None, 1) == [value]  # no white space; the quickest way to tell
+
+
+def _holds_file(value: Any) -> bool:
+    """Whether there is a file in a JSON value, in the time of a look at each item."""
+    waiting = [[value]]
+    while waiting:
+        holder: Any = waiting.pop()
+        for item in holder.values() if type(holder) is dict else holder:
+            kind = type(item)
+            if kind is str:
+                if item[:1] in "hHdD" and _is_file(item):
+                    return True
+            elif kind is list or kind is dict:
+                waiting.append(item)
+    return False
+
 
 def _files(value: Any, client: Client | None) -> Any:
-    """The same value with every file in it as a FileOutput."""
-    if isinstance(value, (list, dict)):
-        made: Any = ([_files(item, client) for item in value] if isinstance(value, list) else
-                     {key: _files(item, client) for key, item in value.items()})
-        old, new = (value.values(), made.values()) if isinstance(value, dict) else (value, made)
-        return value if all(a is b for a, b in zip(old, new)) else made
-    return FileOutput(value, client) if _is_file(value) and not isinstance(value, FileOutput) else value
+    """A JSON value with its files as FileOutputs: a copy, or itself without any."""
+    if not _holds_file(value):
+        return value
+    whole: list[Any] = [value]
+    waiting: list[Any] = [whole]
+    for holder in waiting:  # which grows meanwhile
+        places = holder.items() if type(holder) is dict else enumerate(holder)
+        for key, item in places:
+            if type(item) in (list, dict):
+                holder[key] = item.copy()
+                waiting.append(holder[key])
+            elif _is_file(item):
+                holder[key] = FileOutput(item, client)
+    return whole[0]
 
-class FileOutput(_Twinned, str):
-    """A file that a model made: a str with its URL or data URI that can be read, and saved: it is gone in an hour."""
-    url = property(lambda self: str(self), doc="The URL as a plain str.")
+
+class _Link(str):
+    """An address that gives itself when called, as Replicate's own pages call it."""
+
+    def __call__(self) -> str:
+        return self
+
+
+class FileOutput(str):
+    """A file that a model made: a str, its URL or data URI, that can be read and saved.
+
+    Save it soon: it is deleted an hour after the run.
+    """
+
+    _client: Client
 
     def __new__(cls, url: str, client: Client | None = None) -> FileOutput:
         self = super().__new__(cls, url)
         self._client = client or default_client
         return self
 
+    @property
+    def url(self) -> _Link:
+        """The URL as a plain str."""
+        return _Link(self)
+
     def __repr__(self) -> str:
-        return repr(self.url) if len(self) <= 200 or self[:5] != "data:" else repr(self[:60] + "...")
+        if len(self) > 200 and self[:5].lower() == "data:":
+            return repr(self[:60] + "...")
+        return super().__repr__()
 
     def __reduce__(self) -> Any:
-        return type(self), (self.url,)
+        return type(self), (str(self),)
 
-    def __aiter__(self) -> Any:
-        return self.async_iter_bytes()
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.async_iter_bytes().__aiter__()
 
     def iter_bytes(self, chunk_size: int = _BLOCK) -> Iterator[bytes]:
-        """Yield the content in chunks of chunk_size bytes at most, as they arrive. Raises APIError, NetworkError."""
-        _check(type(chunk_size) is int and chunk_size > 0, f"chunk_size is a whole number of bytes, not {chunk_size!r}")
-        if self[:5].lower() == "data:":
-            data = _decode_data_uri(self)
-            yield from (data[start:start + chunk_size] for start in range(0, len(data), chunk_size))
-            return
-        url, transport, call, given, known = self.url, self._client._transport, _Call(self._client), 0, None
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        for attempt in itertools.count():  # what breaks starts anew, and what was handed over already is skipped
-            response, at = transport.request("GET", url, "open", call=call, headers=headers), 0
-            tag = response.headers.get("ETag") or response.headers.get("Content-Length")
-            try:
-                with response:
-                    if given and tag != known:
-                        raise ReplicateError(f"the file at {_short(url)} changed while it was read")
-                    known = tag
-                    for block in response.blocks(chunk_size):
-                        at += len(block)
-                        if at > given:
-                            yield block[given - at:]
-                            given = at
-                return
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                failure = transport.explained(error, "GET", url, call)
-            transport.wait_for_retry(failure, "", attempt, call)
+        """Yield the content as it arrives, in chunks of at most chunk_size bytes."""
+        if type(chunk_size) is not int or chunk_size < 1:
+            raise ValueError(f"chunk_size is a number of bytes, not {chunk_size!r}")
+        call = _Call(self._client)
+        return call.iterate(_chunks(call, self, chunk_size))
 
     def read(self) -> bytes:
         """Return the content."""
-        return b"".join(self.iter_bytes())
+        call = _Call(self._client)
+        return call.run(_content(call, self))
 
     def open(self) -> BinaryIO:
-        """Return a readable, seekable binary file with the content, as for PIL.Image.open(output.open())."""
-        return _spooled(self.iter_bytes())
+        """Return the content as a file that can be read, as by PIL.Image.open()."""
+        call = _Call(self._client)
+        return call.run(_opened(call, self))
 
-    def save(self, path: Any = None) -> pathlib.Path:
-        """Save the file and return its path; nothing appears under that name until all of it is there.
+    def save(self, path: str | os.PathLike[str] | None = None) -> pathlib.Path:
+        """Save the file and return its path; nothing is there before all of it is.
 
-        path is a file name, which is replaced, or a directory (None: the current one) for the URL's name, numbered.
+        path is a file's name, or a directory (None: the current one), in which the file
+        gets the name from its URL, numbered where that is taken.
         """
-        import pathlib
-        target = pathlib.Path("." if path is None else path)
-        try:
-            named = not (target.is_dir() or str(path)[-1:] in ("/", os.sep))
-            folder = target.parent if named else target
-            part = folder / f".{os.urandom(6).hex()}.part"
-            if named and target.exists() and not target.is_file():  # /dev/stdout, a pipe: nothing to put in its place
-                with open(target, "wb") as file:
-                    file.writelines(self.iter_bytes())
-                return target
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(part, "xb") as file:
-                    file.writelines(self.iter_bytes())
-                target = target if named else _unused(folder / _safe_name(self))
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
-        except OSError as error:
-            raise ReplicateError(f"cannot save to {target}: {error.strerror or error}") from error
-        return target
+        call = _Call(self._client)
+        return call.run(_saved(call, self, "." if path is None else path))
+
+    async_iter_bytes = _async_iterator(iter_bytes)
+    async_read = aread = _async(read)  # aread: the name in 1.x
+    async_open = _async(open)
+    async_save = _async(save)
 
     def _repr_html_(self) -> str:
         import html
-        url, kind = html.escape(self.url), _media_type(_safe_name(self)).partition("/")[0]
+
+        url = html.escape(self)
+        kind = _media_type(_safe_name(self)).partition("/")[0]
+        if kind == "image":
+            return f'<img src="{url}">'
         if kind in ("audio", "video"):
             return f'<{kind} controls src="{url}"></{kind}>'
-        return f'<img src="{url}">' if kind == "image" else f'<a href="{url}">{url}</a>'
+        return f'<a href="{url}">{url}</a>'
 
-FileOutput.aread = FileOutput.async_read  # type: ignore[attr-defined]  # its name in 1.x
 
-def _safe_name(url: str) -> str:
-    """A file name from a URL that stays in its directory on any system, whatever the network says."""
-    if url[:5].lower() == "data:":
-        import mimetypes
-        name = "output" + (mimetypes.guess_extension(re.split("[;,]", url[5:200])[0]) or "")
-    else:
-        name = re.split(r"[/\\]", urllib.parse.unquote(_split(url).path))[-1]
-    name = re.sub(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]', "_", name).strip(". ")
-    devices = r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(?=\.|$)"  # names that Windows keeps
-    stem, ending = os.path.splitext(re.sub(devices, r"_\1", name))
-    return stem.encode()[:200].decode(errors="ignore") + ending[:20] or "output"  # file systems take 255 bytes
+class _Download:
+    """A file on its way here: what was handed over, and of which version that is.
+
+    It belongs to one call, and is used by one thread at a time.
+    """
+
+    def __init__(self, call: _Call, url: str, restarts: bool) -> None:
+        self.call = call
+        self.url = str(url)
+        self.restarts = restarts  # whether what was handed over can be taken back
+        self.given = 0  # bytes handed over
+        self.length: int | None = None  # of the whole file
+        self.version: Any = None  # what _version() makes of it
+        self.resumes = False  # whether to ask for no more than what is missing
+
+    async def blocks(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield blocks and their places; where it starts anew, place 0 comes again.
+
+        What breaks is tried again (promise 7); tries count anew after progress.
+        """
+        if self.url[:5].lower() == "data:":
+            yield 0, _decode_data_uri(self.url)
+            return
+        transport = self.call.client._transport
+        furthest = tries = 0
+        while True:
+            request = self._request()
+            try:
+                answer = await transport.open(self.call, request)
+            except APIError as error:
+                if error.status != 416 or not self.resumes:
+                    raise
+                self.resumes = False  # there is no such rest: now for the whole
+                continue
+            try:
+                before = self.given
+                skip = self._join(answer)
+                if self.given < before:
+                    yield 0, b""
+                async for block in answer.blocks(self.call):
+                    fresh = block[skip:]
+                    skip = max(0, skip - len(block))
+                    self.given += len(fresh)
+                    if self.given > furthest:
+                        furthest, tries = self.given, 0
+                    yield self.given - len(fresh), fresh
+                self._check_end(answer)
+                return
+            except _BROKEN as error:
+                if _is_of_a_signal_handler(error):
+                    raise
+                failure = transport.explained(self.call, request, error)
+            finally:
+                answer.close()
+            tries += 1
+            await transport.retry(self.call, request, failure, tries)
+
+    def _request(self) -> _Request:
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if self.resumes and self.given:
+            headers["Range"] = f"bytes={self.given}-"
+            headers["If-Range"] = self.version[0]
+        return _Request("GET", self.url, headers=headers, file=True)
+
+    def _join(self, answer: Any) -> int:
+        """How many bytes of an answer were handed over already.
+
+        Bytes of two versions are never joined: of another one nothing was handed over.
+        """
+        start, self.length = 0, answer.length
+        self.resumes = False
+        if answer.status == 206:
+            part = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+            if part is None:
+                raise ValueError("a part of a file that does not say which")
+            start, self.length = int(part[1]), int(part[2])
+        version = _version(answer.headers, self.length)
+        self.resumes = version is not None
+        if self.resumes and version == self.version and start in (0, self.given):
+            return self.given - start
+        if start:
+            self.resumes = False
+            raise ValueError("another part, or version, of the file than was asked for")
+        if self.given and not self.restarts:
+            raise NetworkError(
+                f"{_short(self.url)} broke off, and it may be another file by now"
+            )
+        self.version, self.given = version, 0
+        return 0
+
+    def _check_end(self, answer: Any) -> None:
+        if self.length is None and not answer.is_measured:
+            raise ReplicateError(
+                f"{_short(self.url)} came without its length: it may not be whole"
+            )
+        if self.length not in (None, self.given):
+            raise http.client.IncompleteRead(b"")
+
+
+def _version(headers: Mapping[str, str], length: int | None) -> Any:
+    """What tells a version of a file from all others (RFC 9110, section 8.8), or None.
+
+    It is a strong ETag, or the date of the last change together with the length.
+    """
+    tag = headers.get("etag", "")
+    if tag.startswith('"'):
+        return tag, None
+    date = headers.get("last-modified")
+    return (date, length) if date and length else None
+
+
+async def _chunks(call: _Call, url: str, size: int) -> AsyncIterator[bytes]:
+    blocks: Any = _Download(call, url, restarts=False).blocks()
+    try:
+        async for _, block in blocks:
+            for start in range(0, len(block), size):
+                yield block[start : start + size]
+    finally:
+        await blocks.aclose()
+
+
+async def _written(call: _Call, url: str, file: Any, restarts: bool = True) -> Any:
+    """Write a file's content into an open one, and return that."""
+    blocks: Any = _Download(call, url, restarts).blocks()
+    written = 0
+    try:
+        async for place, block in blocks:
+            if place < written:
+                file.seek(0)
+                file.truncate()
+            await call.face.in_thread(file.write, block)
+            written = place + len(block)
+    finally:
+        await blocks.aclose()
+    return file
+
+
+async def _content(call: _Call, url: str) -> bytes:
+    memory = await _written(call, url, io.BytesIO())
+    content: bytes = memory.getvalue()
+    return content
+
+
+async def _opened(call: _Call, url: str) -> BinaryIO:
+    return io.BytesIO(await _content(call, url))
+
+
+async def _saved(call: _Call, url: str, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Save a file as FileOutput.save does; a pipe or a device is written into."""
+    import pathlib
+    import stat
+
+    target = pathlib.Path(path)
+    try:
+        mode = _mode(target)
+        if stat.S_ISDIR(mode) or str(path).endswith(("/", os.sep)):
+            return await _saved_beside(call, url, target, "", 0)
+        is_file = mode == 0 or stat.S_ISREG(mode)
+        if not is_file or _STREAMS.match(str(path)):
+            with await call.face.in_thread(open, target, "ab") as file:
+                await _written(call, url, file, restarts=False)
+            return target
+        real = pathlib.Path(os.path.realpath(target))  # a link stays one
+        await _saved_beside(call, url, real.parent, real.name, stat.S_IMODE(mode))
+    except OSError as error:
+        raise _disk_failure(error, f"cannot save to {target}") from error
+    return target
+
+
+async def _saved_beside(
+    call: _Call, url: str, folder: pathlib.Path, name: str, mode: int
+) -> pathlib.Path:
+    """Save a file in a folder under a hidden name, and rename it once it is whole.
+
+    name: "" for the URL's own, numbered. mode: its permissions, 0 for the usual ones.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{os.urandom(6).hex()}.part"
+    try:
+        with open(part, "xb") as file:
+            if mode:
+                os.chmod(part, mode)
+            await _written(call, url, file)
+        target = folder / name if name else _unused(folder / _safe_name(url))
+        os.replace(part, target)
+    except BaseException:
+        if part.exists():
+            part.unlink()
+        raise
+    return target
+
+
+def _mode(path: pathlib.Path) -> int:
+    """What kind of file is there, and its permissions; 0 where there is none."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return 0
+
 
 def _unused(path: pathlib.Path) -> pathlib.Path:
-    """That path, or the next with a number that no file has; an empty file takes it in the same moment."""
+    """That path, or the next with a number that is free; an empty file takes it."""
     free, number = path, 0
     while True:
         try:
@@ -1326,1478 +2815,5278 @@ def _unused(path: pathlib.Path) -> pathlib.Path:
             number += 1
             free = path.with_name(f"{path.stem}-{number}{path.suffix}")
 
+
+def _disk_failure(error: OSError, what: str) -> Exception:
+    """A failure of the disk as ours; one from a signal handler is the caller's own."""
+    if _is_of_a_signal_handler(error):
+        return error
+    return ReplicateError(f"{what}: {error.strerror or error}")
+
+
+def _safe_name(url: str) -> str:
+    """A file's name from its URL, harmless in any directory (promise 6)."""
+    if url[:5].lower() == "data:":
+        import mimetypes
+
+        kind = re.split("[;,]", url[5:200])[0]
+        name = "output" + (mimetypes.guess_extension(kind) or "")
+    else:
+        path = re.split("[?#]", url)[0].partition("://")[2].partition("/")[2]
+        name = re.split(r"[/\\]", urllib.parse.unquote(path))[-1]
+    stem, ending = os.path.splitext(_UNFIT.sub("_", name))
+    stem, ending = _cut(stem, _NAME_MOST), _cut(ending, 20)
+    name = (stem + ending).lstrip(".- ").rstrip(". ")
+    name = _DEVICE.sub(r"_\g<0>", name)
+    name = _IMPORTED.sub(r"\g<0>_", name)
+    return name or "output"
+
+
+def _cut(text: str, most: int) -> str:
+    """A text's beginning that has at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")
+
+
 def _decode_data_uri(uri: str) -> bytes:
-    """The bytes of a data URI (RFC 2397)."""
+    """The bytes of a data URI (RFC 2397). Raises ReplicateError where it has none."""
     head, _, payload = uri[5:].partition(",")
-    data = urllib.parse.unquote_to_bytes(payload)
-    if not head.lower().endswith(";base64"):
-        return data
     try:
-        return base64.b64decode(data.replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-len(data) % 4))
+        data = urllib.parse.unquote_to_bytes(payload)
+        if not head.lower().endswith(";base64"):
+            return data
+        data = data.replace(b"-", b"+").replace(b"_", b"/")
+        return base64.b64decode(data + b"=" * (-len(data) % 4))
     except ValueError as error:
-        raise ReplicateError(f"a data URI that is not base64: {error}") from None
+        raise ReplicateError(f"a data URI that cannot be read: {error}") from None
 
-def _spooled(chunks: Iterable[bytes], most: float = math.inf) -> BinaryIO:
-    """The chunks as a file at its start, in memory while it is small, then on disk; stops soon after `most` bytes."""
-    file: BinaryIO = io.BytesIO()
-    for chunk in chunks:
-        if isinstance(file, io.BytesIO) and file.tell() + len(chunk) > _MEMORY_MOST:
-            import tempfile
-            memory, file = file, tempfile.TemporaryFile()
-            file.write(memory.getbuffer())
-        file.write(chunk)
-        if file.tell() > most:
-            break
-    file.seek(0)
-    return file
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Inputs
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+# Running
+# ------------------------------------------------------------------------------------
+#
+#   _target(ref)        what to run: read once, before any request
+#   _Run(...)           all that is wrong with the call is told here, also before any
+#     .start()          files up, prediction created (once: promise 1)
+#     .output()         looks until it is over, and gives the whole output
+#     .items()          or the output's items, as they come
+#     .events()         or events, from its stream or from looks
+#   whoever leaves `async with run:` by an exception passes _give_up() (promise 3)
+
+
+def _is_running(run: Mapping[str, Any]) -> bool:
+    """Whether a run is not over; a status that is unknown today ends a wait."""
+    return run.get("status", "starting") in _RUNNING
+
 
 class _Target:
-    """Where a reference runs: the path to create at, what the body adds, and what is known of the model."""
+    """What a reference names, and what was learnt of it; all runs of a map share
+    one."""
 
-    def __init__(self, path: str, body: Any = None, model: Any = (), iterates: Any = None, cog: str = "") -> None:
-        self.path, self.body, self.model, self.cog = path, body or {}, model, cog  # cog: a container's address
-        self.version, self.iterates = self.body.get("version", ""), iterates  # iterates: None while unknown
-        self.fields: dict[str, _Field] | None = None  # the container's inputs, once they were asked for
+    def __init__(
+        self,
+        path: str = "/predictions",
+        *,
+        version: str = "",
+        model: tuple[str, str] | None = None,
+        iterates: bool | None = None,
+        cog: str = "",
+    ) -> None:
+        self.path = path  # where its runs are created
+        self.version = version  # the version's id, which goes into the body
+        self.model = model  # owner and name, where they are known
+        self.iterates = iterates  # whether the output comes in items; None: not known
+        self.cog = cog  # a container's address
+        self.fields: dict[str, _Field] | None = None  # a container's, once asked for
 
-    def look_up(self, client: Client, call: _Call, prediction: Any = None) -> None:
-        """Learn once per client whether the version's output is an iterator; a failure does not stop the run."""
-        model, known = self.model or str(prediction and prediction.get("model")).split("/"), client._iterates
-        if self.iterates is None and self.version and len(model) == 2:
+    async def look_up(self, call: _Call) -> None:
+        """Learn once per client whether the version iterates; a failure stops no
+        run."""
+        if self.iterates is not None or not self.version or self.model is None:
+            return
+        known = call.client._iterates
+        if self.version not in known:
+            path = _path("models", *self.model, "versions", self.version)
             try:
-                if self.version not in known:
-                    path = _path("models", *model, "versions", self.version)
-                    known[self.version] = _iterates(client._fetch("GET", path, Version, call=call))
-                self.iterates = known[self.version]
+                version = await call.client._fetched(call, "GET", path, Version)
+            except PredictionTimeout:
+                raise
             except (ReplicateError, ValueError):
-                pass
+                return
+            known[self.version] = _iterates(version)
+        self.iterates = known[self.version]
 
-    def resolve_latest(self, client: Client, call: _Call) -> bool:
-        """Turn a model that is not official into its latest version; False where there is none to turn to."""
-        if self.model and not self.version:
-            latest = client._fetch("GET", _path("models", *self.model), Model, call=call).latest_version
-            if isinstance(latest, Version) and latest.id:
-                vars(self).update(vars(_target(latest)), model=self.model)
-        return bool(self.model and self.version)
+    async def resolve_latest(self, call: _Call) -> bool:
+        """Turn a model that is not official into its latest version; False without
+        one."""
+        if self.version:  # another run of the same map has done it meanwhile
+            return True
+        if self.model is None:
+            return False
+        path = _path("models", *self.model)
+        latest = (await call.client._fetched(call, "GET", path, Model)).latest_version
+        if not isinstance(latest, Version) or not latest.id:
+            return False
+        if latest.get("openapi_schema"):
+            self.iterates = _iterates(latest)
+        self.path, self.version = "/predictions", latest.id
+        return True
 
-def _target(ref: Any) -> _Target:
+    def is_of(self, run: Mapping[str, Any]) -> bool:
+        """Whether a run of the account's is one of this."""
+        if self.version:
+            return run.get("version") == self.version
+        if self.model:
+            return run.get("model") == "/".join(self.model)
+        owner, name = self.path.split("/")[2:4]
+        return run.get("deployment") in (name, f"{owner}/{name}")
+
+
+def _target(ref: object) -> _Target:
     """Read a reference in any of its forms. Raises ValueError for anything else."""
     if isinstance(ref, Version):
         known = _iterates(ref) if ref.get("openapi_schema") else None
-        return _Target("/predictions", {"version": ref.id}, iterates=known)
-    if isinstance(ref, (Model, Deployment)):
-        ref = "deployments/" * isinstance(ref, Deployment) + ref.id
-    match = re.fullmatch(r"((?i:https?)://(?![:/])[^@?#\s]+?)(?:/predictions)?/*|([0-9a-f]{64})|"
-                         r"(?:(deployments)/|(?!deployments/))([^/:\s]+)/([^/:\s]+)(?::([^/:\s]+))?",
-                         ref if isinstance(ref, str) else "")
-    if not match or {".", ".."} & {*match.groups()}:
-        raise ValueError(f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a 64-digit version id,"
-                         " 'deployments/owner/name', a Cog container's address, or give a Model, Version or Deployment")
-    cog, id, deployment, owner, name, version = match.groups()
-    if cog:
-        return _Target("", cog=urllib.parse.urlsplit(cog).geturl())
-    model = () if id or deployment else (owner, name)
-    if id or version and not deployment:
-        return _Target("/predictions", {"version": id or version}, model)
-    return _Target(_path("deployments" if deployment else "models", owner, name, "predictions"), model=model)
+        return _Target(version=ref.id, iterates=known)
+    if isinstance(ref, Deployment):
+        ref = "deployments/" + ref.id
+    elif isinstance(ref, Model):
+        ref = ref.id
+    text = ref if isinstance(ref, str) else ""
+    if text[:8].lower().startswith(("http://", "https://")):
+        return _cog_target(text)
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return _Target(version=text)
+    target = _named_target(text)
+    if target is None:
+        raise ValueError(
+            f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a "
+            "64-digit version id, 'deployments/owner/name', a Cog container's address, "
+            "or give a Model, Version or Deployment"
+        )
+    return target
 
-def _iterates(version: Mapping[str, Any]) -> bool:
-    """Whether a version's output comes item by item, from its schema and, where that is too old to say, its age."""
-    output = _part(version.get("openapi_schema"), "Output")
-    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", str(version.get("cog_version") or ""))
-    old = numbers is not None and tuple(int(n) for n in numbers.groups()) < _MARKED_SINCE
-    return output.get("types") == ["array"] and (old or output.get("x-cog-array-type") == "iterator")
+
+def _named_target(text: str) -> _Target | None:
+    """A deployment, a version or a model by its name; None for what is none."""
+    owner, _, rest = text.partition("/")
+    if owner == "deployments":
+        owner, _, name = rest.partition("/")
+        if not _are_names(owner, name):
+            return None
+        return _Target(_path("deployments", owner, name, "predictions"))
+    name, colon, version = rest.partition(":")
+    if not _are_names(owner, name):
+        return None
+    if version == "latest" or not colon:
+        path = _path("models", owner, name, "predictions")
+        return _Target(path, model=(owner, name))
+    if not _are_names(version):
+        return None
+    return _Target(version=version, model=(owner, name))
+
+
+def _are_names(*words: str) -> bool:
+    """Whether each can stand as a part of a reference."""
+    good = re.compile(r"[^/:\s]{1,200}")
+    return all(good.fullmatch(w) and w not in (".", "..") for w in words)
+
+
+def _cog_target(text: str) -> _Target:
+    """A container, by its address, of which /predictions at the end is no part."""
+    if re.search(r"[@?#\s]", text):
+        raise ValueError(
+            f"not a container's address: {_short(text)}. Write http://host:port, "
+            "without user name, query or space"
+        )
+    address = _address(text)
+    path = address.target.rstrip("/")
+    if path.endswith("/predictions"):
+        path = path[: -len("/predictions")].rstrip("/")
+    return _Target(cog=f"{address.scheme}://{address.netloc}{path}")
+
+
+class _Options:
+    """What run() and every create() take beside reference and input, checked."""
+
+    def __init__(
+        self,
+        *,
+        wait: Any = True,
+        timeout: float | None = None,
+        webhook: str | None = None,
+        webhook_events_filter: Sequence[str] | None = None,
+        cancel_after: str | float | None = None,
+        on_update: Callable[[Prediction], Any] | None = None,
+        file_encoding_strategy: str | None = None,
+        use_file_output: bool = True,
+        api_token: str | None = None,
+        stream: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        if file_encoding_strategy not in (None, "base64", "url"):
+            raise ValueError("file_encoding_strategy is 'base64', 'url' or None")
+        if isinstance(webhook_events_filter, (str, bytes)):
+            raise ValueError("webhook_events_filter is a list, as ['completed']")
+        if on_update is not None and not callable(on_update):
+            raise TypeError("on_update is a function of the prediction")
+        self.hold = _hold_seconds(wait)
+        self.timeout = timeout
+        self.on_update = on_update
+        self.strategy = file_encoding_strategy
+        self.use_file_output = use_file_output is not False
+        self.api_token = api_token
+        self.headers: dict[str, str] = {}
+        if cancel_after is not None:
+            self.headers["Cancel-After"] = _duration(cancel_after)
+        if webhook_events_filter is not None:
+            fields["webhook_events_filter"] = list(webhook_events_filter)
+        self.body = _plain(dict(fields, webhook=webhook, stream=stream))
+        self.body.update(extra or {})
+        json.dumps(self.body, allow_nan=False)  # what JSON cannot say is told here
+
 
 def _hold_seconds(wait: Any) -> int:
-    """The argument `wait` as seconds that the server is asked to hold the creating request."""
-    good = wait is None or wait is False or isinstance(wait, int) and 1 <= wait <= _HOLD
-    _check(good, f"wait is True, False or 1 to {_HOLD} whole seconds, not {wait!r}")
-    return _HOLD if wait is True else int(wait or 0)
+    """The argument `wait` as seconds that the server is asked to hold the creation."""
+    if wait is None or wait is False:
+        return 0
+    if wait is True:
+        return _HOLD
+    if not isinstance(wait, int) or not 1 <= wait <= _HOLD:
+        raise ValueError(
+            f"wait is True, False or 1 to {_HOLD} whole seconds, not {wait!r}"
+        )
+    return wait
+
 
 def _duration(value: Any) -> str:
-    """The argument `cancel_after` as the header: whole seconds, or text such as "5m" or "1h30m45s"; 5 s at least."""
+    """The argument `cancel_after` as the header's text; 5 s at least."""
     text = f"{int(value)}s" if _is_number(value) else str(value).strip()
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
-    seconds = sum(int(number or 0) * unit for number, unit in zip(match.groups(), (3600, 60, 1))) if match else 0
-    _check(seconds >= 5, f"cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', not {value!r}")
+    units = r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s?)?"
+    found = re.fullmatch(units, text)
+    seconds = 0
+    if found is not None:
+        hours, minutes, rest = (int(number or 0) for number in found.groups())
+        seconds = 3600 * hours + 60 * minutes + rest
+    if seconds < 5:
+        raise ValueError(
+            "cancel_after is at least 5 seconds, as 90, '90s', '5m' or '1h30m', "
+            f"not {value!r}"
+        )
     return text
 
-class _Inputs:
-    """A model's input on its way into JSON: encode() checks and converts it, upload() sends the large files."""
 
-    def __init__(self, strategy: str | None = None) -> None:
-        self.strategy = strategy
-        self.large: list[tuple[Any, Any]] = []  # where in the encoded input a file stands in place of its URL
+class _Run:
+    """One run, from its creation to its end."""
 
-    def encode(self, value: Any, where: str = "input") -> Any:
-        """The JSON form of an input, or of a value in it; `where` is its place, for errors."""
-        if where == "input" and not isinstance(value, abc.Mapping):
-            _check(value is None, f"input is a dict of the model's inputs, not {_short(value)}")
-            return {}
-        if value is None or isinstance(value, (str, int, float)):
-            _check(not isinstance(value, float) or math.isfinite(value), f"{where} is {value!r}, which JSON cannot say")
-            return value
-        if isinstance(value, File):
-            return value.urls["get"]
-        if isinstance(value, (bytes, bytearray, memoryview, os.PathLike)) or callable(getattr(value, "read", None)):
-            return self._file(value, where)
-        if isinstance(value, (abc.Mapping, abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView)):
-            made: Any = dict(value) if isinstance(value, abc.Mapping) else list(value)
-            _check(where.count("[") < 200, f"{where[:80]}... contains itself, or is nested too deeply")
-            wrong = [key for key in made if isinstance(made, dict) and not isinstance(key, str)]
-            _check(not wrong, f"{where} has keys that are no text: {_short(wrong)}")
-            places: Any = made.items() if isinstance(made, dict) else enumerate(made)
-            for key, item in places:
-                made[key] = self.encode(item, f"{where}[{key!r}]")
-                if isinstance(made[key], _Source):
-                    self.large.append((made, key))
-            return made
-        for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
-            if hasattr(value, convert):
-                return self.encode(getattr(value, convert)(), where)
-        raise TypeError(f"{where} is {type(value).__name__}: give JSON values, files, paths, bytes, arrays or dates")
+    def __init__(
+        self,
+        call: _Call,
+        target: _Target,
+        input: Any,
+        options: _Options,
+        made: type[Prediction] | None = None,
+    ) -> None:
+        self.interval = call.client.poll_interval  # a wrong one is told at once
+        self.call = call
+        self.client = call.client
+        self.target = target
+        self.options = options
+        self.hold = options.hold
+        self.made: Any = made or Prediction
+        self.inputs = _Inputs(options.strategy)
+        self.body = dict(options.body, input=self.inputs.encode(input))
+        self.prediction: Any = None
+        # Awaited right before the creating request leaves, and once the id is known;
+        # set by a batch that keeps a journal.
+        self.before_creation: Callable[[], Awaitable[None]] | None = None
+        self.created: Callable[[], Awaitable[None]] | None = None
+        self.hands_over = (
+            False  # whether the prediction is the caller's once it is made
+        )
+        self.creation: _Request | None = None  # sent, and not answered yet
+        self.stopped = False  # whether it was given up: that is done once
+        self.cancelled = False
+        self.process = os.getpid()
+        self.depth = 0  # of `async with`
+        self.is_iterated = False  # whether an asynchronous generator follows it
+        self.told: Any = None  # the state that on_update was shown last
 
-    def _file(self, value: Any, where: str) -> Any:
-        """A file as a data URI, or, where it is to be uploaded, as its _Source."""
-        most = math.inf if self.strategy == "base64" else _UPLOAD_MOST
-        source = _Source(value, where, isinstance(value, os.PathLike), most)
-        if self.strategy == "url" or self.strategy is None and source.size > _INLINE_MOST:
-            return source
-        with source:
-            data = b"".join(source)
-        return f"data:{_media_type(source.name, data)};base64,{base64.b64encode(data).decode('ascii')}"
+    async def __aenter__(self) -> _Run:
+        self.depth += 1
+        _open_runs.add(self)
+        return self
 
-    def upload(self, client: Client, call: _Call) -> None:
-        """Upload what is too large to go inline; a failure raises, before anything is created."""
-        while self.large:
-            holder, key = self.large.pop(0)
-            with holder[key] as source:
-                holder[key] = (source.upload(client, call).urls or {}).get("get")
-            if not holder[key]:
-                raise NetworkError(f"{source.where}: the API's answer to its upload has no URL")
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is not None:
+            await self._give_up(error)
+        self.depth -= 1
+        if not self.depth:
+            _open_runs.discard(self)
 
-class _Source(io.IOBase):
-    """A file on its way in, sent from where it stands, as often as need be; what it opened is closed after `with`."""
+    async def _give_up(self, error: BaseException) -> None:
+        """Put the prediction on the error, and cancel it where it may run (promise 3).
 
-    def __init__(self, thing: Any, where: str, path: bool, most: float = _UPLOAD_MOST) -> None:
-        self.where, self.own, self.head, self.tail = where, False, b"", b""
-        name = os.fspath(thing) if path else getattr(thing, "name", "")
-        self.name = os.path.basename(name) if isinstance(name, str) and name[:1] != "<" else ""
+        Every run that is left by an exception passes here, whatever that is: also
+        Ctrl-C, a cancelled task, and the GeneratorExit of an iterator that is closed.
+        """
+        may_run = self._may_run()
+        handed_over = self.hands_over and isinstance(error, ReplicateError)
+        if may_run and not handed_over and not self.stopped:
+            self.stopped = True
+            face = self.call.face
+            if isinstance(error, GeneratorExit) and not self.is_iterated:
+                face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
+            await face.to_the_end(self.stop)
+        if not isinstance(error, ReplicateError):
+            return
+        if error.prediction is None:
+            error.prediction = self.prediction
+        if self.cancelled:
+            error._add("; it was cancelled")
+        elif self.stopped:
+            error._add("; it could not be cancelled")
+
+    def _may_run(self) -> bool:
+        if self.prediction is not None:
+            return _is_running(self.prediction)
+        return self.creation is not None and self.creation.sent
+
+    def stop(self) -> None:
+        """Cancel it: one request, best effort, within _GRACE seconds."""
+        call = _Call(self.client, _GRACE, self.call.token, face=_IN_PLACE)
         try:
-            self.file, self.own = _opened(thing, path, most)
-            self.start = self.file.tell()
-            self.file.seek(0, io.SEEK_END)
-            self.size = max(0, self.file.tell() - self.start)
-        except (AttributeError, OSError, TypeError, ValueError) as error:
-            raise ValueError(f"{where} cannot be read: {error}") from error
-        _check(self.size <= most, f"{where} is larger than the 100 MiB that the files API takes: give a URL of it")
+            _in_place(self._stopping(call))
+        except Exception as failure:  # the cause is what the caller has to hear
+            id = self.prediction and self.prediction.get("id")
+            _log_warning("could not cancel %s: %s", id or "an unanswered run", failure)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield its bytes from the start, as many as there were at first, with what upload() puts around them."""
-        yield self.head
-        self.file.seek(self.start)
-        left = self.size
-        while left:
-            block = self.file.read(min(left, _BLOCK))
-            if not block:
-                raise ReplicateError(f"{self.where}: the file became shorter while it was sent", _final=True)
-            left -= len(block)
-            yield block
-        yield self.tail
+    async def _stopping(self, call: _Call) -> None:
+        if self.prediction is None:
+            self.prediction = self._found(call)
+        if self.prediction is None:
+            _log_warning("a run whose creation is not answered may exist, or come to")
+            self._listen()
+            return
+        await self.cancel(call)
+        self.cancelled = True
 
-    def upload(self, client: Client, call: _Call, filename: Any = None, kind: Any = None, metadata: Any = None) -> File:
-        """Send it to the files API, streamed as multipart/form-data (RFC 7578)."""
-        name = re.sub(r"[\x00-\x1f\x7f]", "_", filename or self.name or "file")
-        kind = kind or _media_type(name, next(filter(None, self), b""))
-        _check(not re.search(r"[\x00-\x1f\x7f]", kind), f"content_type is a media type as image/png, not {kind!r}")
-        boundary, quoted = os.urandom(16).hex(), re.sub(r'(["\\])', r"\\\1", name)
-        fields = {'"filename"': name, '"type"': kind, '"metadata"': json.dumps(metadata or {}, allow_nan=False),
-                  f'"content"; filename="{quoted}"\r\nContent-Type: {kind}': ""}  # the file itself follows
-        parts = [f"--{boundary}\r\nContent-Disposition: form-data; name={key}\r\n\r\n{fields[key]}" for key in fields]
-        self.head, self.tail = "\r\n".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
-        self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}",
-                        "Content-Length": str(len(self.head) + self.size + len(self.tail))}
-        return client._fetch("POST", "/files", File, self, noun="file", call=call)
+    async def cancel(self, call: _Call) -> None:
+        path = self.prediction._path("cancel")
+        answer: Any = await self.client._fetched(
+            call, "POST", path, read=_read_run, once=True
+        )
+        self.prediction._take(answer)
+
+    def _found(self, call: _Call) -> Any:
+        """The prediction of a creation that is not answered, where that is certain.
+
+        It is the only running one of this model on this input, created since by the
+        server's clock, that no other call is known to have made.
+        """
+        creation = self.creation
+        assert creation is not None
+        twins = [run for run in list(_open_runs) if run._is_like(self)]
+        if twins:
+            return None
+        look = self.client._looks.since(call, call.clock.now())
+        sent_at = look.server_time - (look.at - creation.sent_at)
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
+        known = self.client._made
+        found = []
+        for run in look.runs:
+            created = str(run.get("created_at"))[:19]
+            if created >= since and self._fits(run) and run.get("id") not in known:
+                found.append(run)
+        if len(found) != 1:
+            return None
+        if creation.waiting is not None:
+            creation.waiting.close()
+        self.client._made.append(found[0]["id"])
+        return self.made(found[0], self.client)
+
+    def _is_like(self, other: _Run) -> bool:
+        """Whether it is another run whose creation is not answered, on the same
+        input."""
+        unanswered = self.prediction is None and self.creation is not None
+        return self is not other and unanswered and self.body == other.body
+
+    def _fits(self, run: Mapping[str, Any]) -> bool:
+        """Whether a run of the account's could be this one."""
+        same_input = run.get("input") == self.body["input"]
+        return _is_running(run) and same_input and self.target.is_of(run)
+
+    def _listen(self) -> None:
+        """Wait on a thread for the answer that names it, and cancel it then."""
+        if self.creation is None or self.creation.waiting is None:
+            return
+        work = functools.partial(self._heard, self.creation, self.creation.waiting)
+        try:
+            threading.Thread(target=work, name="replicate-late", daemon=True).start()
+        except RuntimeError:  # the system gives no more
+            self.creation.waiting.close()
+
+    def _heard(self, creation: _Request, connection: _Connection) -> None:
+        call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
+        try:
+            if creation.is_read and self.call.face.on_loop:
+                self._wait_for_reader(creation, call)
+            answer = creation.answer
+            if answer is None:
+                answer = _Answer(connection, "POST", call.left)
+                answer.body = answer.read(_ANSWER_MOST, call.left)
+            data = _read_created(_unpacked(answer))
+            self.prediction = self.made(data, self.client)
+            if _is_running(self.prediction):
+                _in_place(self.cancel(call))
+        except (*_BROKEN, ReplicateError) as failure:
+            _log_warning("a run that was given up told nothing more: %s", failure)
+        finally:
+            connection.close()
+
+    def _wait_for_reader(self, creation: _Request, call: _Call) -> None:
+        """Another thread reads the answer already: leave it to that."""
+        while creation.answer is None:
+            call.left()
+            time.sleep(0.05)
+
+    async def create(self) -> Any:
+        """Create the prediction and return it; from then on it is the caller's."""
+        self.hands_over = True
+        async with self:
+            self.prediction = await self._created()
+            await self._tell()
+        return self.prediction
+
+    async def start(self) -> None:
+        """Create the prediction, and learn whether its output comes in items."""
+        if self.prediction is not None:
+            return
+        await self.target.look_up(self.call)
+        self.prediction = await self._created()
+        if self.created is not None:
+            await self.created()
+        if self.target.model is None:  # a bare id: the prediction knows its model
+            owner, _, name = str(self.prediction.get("model")).partition("/")
+            if _are_names(owner, name):
+                self.target.model = (owner, name)
+            await self.target.look_up(self.call)
+
+    def follow(self, prediction: Any) -> None:
+        """Go on with a prediction that exists, in place of creating one."""
+        self.prediction = prediction
+
+    async def _created(self) -> Any:
+        await self.inputs.upload(self.call)
+        if self.before_creation is not None:
+            await self.before_creation()
+        try:
+            return await self._post()
+        except APIError as error:
+            if error.status != 404 or not await self.target.resolve_latest(self.call):
+                raise
+        return await self._post()
+
+    async def _post(self) -> Any:
+        body = dict(self.body)
+        if self.target.version:
+            body["version"] = self.target.version
+        hold = self._hold()
+        headers = {**self.options.headers, "Content-Type": "application/json"}
+        headers["Accept-Encoding"] = "gzip" if zlib is not None else "identity"
+        if hold:
+            headers["Prefer"] = "wait" if hold == _HOLD else f"wait={hold}"
+        self.creation = _Request(
+            "POST",
+            self.client.base_url + self.target.path,
+            read=_read_created,
+            body=json.dumps(body, allow_nan=False).encode(),
+            headers=headers,
+            once=True,
+            noun=self.made.__name__.lower(),
+            hold=hold,
+            patient=True,
+        )
+        data = await self.client._transport.request(self.call, self.creation)
+        self.creation = None
+        self.client._made.append(data["id"])
+        return self.made(data, self.client)
+
+    def _teller(self) -> Callable[[], Awaitable[None]] | None:
+        return None if self.options.on_update is None else self._tell
+
+    def _hold(self) -> int:
+        """Seconds that the server is asked to hold the creating request."""
+        if self.target.iterates:
+            return 0  # its items are wanted as they come
+        left = self.call.deadline - self.call.clock.now()
+        return int(max(0, min(self.hold, left - 1)))  # by then the id is to be here
+
+    async def _tell(self) -> None:
+        """Show on_update the state of the run, where that is news."""
+        on_update = self.options.on_update
+        if on_update is None or self.told == self.prediction:
+            return
+        self.told = self.prediction.copy()
+        answer = on_update(self.prediction)
+        if self.call.face.on_loop and hasattr(answer, "__await__"):
+            await answer
+
+    async def output(self) -> Any:
+        """Follow it to its end, and return the output."""
+        async with self:
+            await self.start()
+            async for _ in _looks(self.call, self.prediction, self._teller()):
+                pass
+            _must_have_succeeded(self.prediction)
+        return self._shown(self.prediction.get("output"))
+
+    async def items(self) -> AsyncIterator[Any]:
+        """Yield None once it is created, and then the output's items as they come."""
+        self.is_iterated = True
+        async with self:
+            await self.start()
+            yield None
+            items = _items(self.call, self.prediction, self._teller())
+            async with _Closing(items):
+                async for item in items:
+                    yield self._shown(item)
+
+    async def events(self) -> AsyncIterator[Any]:
+        """Yield None once it is created, and then events."""
+        self.is_iterated = True
+        self.hold = 0
+        async with self:
+            await self.start()
+            yield None
+            use_files = self.options.use_file_output
+            batches = _events(self.call, self.prediction, use_files, self._teller())
+            async with _Closing(batches):
+                async for batch in batches:
+                    for event in batch:
+                        yield event
+
+    def _shown(self, value: Any) -> Any:
+        if not self.options.use_file_output:
+            return value
+        return _files(value, self.client)
+
+
+# Runs that nobody has followed to their end yet. Added to and taken from by all
+# threads,
+# one step each; looked through by _found() and at the end of the interpreter.
+_open_runs: set[_Run] = set()
+
+
+def _run_for(call: _Call, ref: object, input: Any, options: _Options) -> _Run:
+    """The run of a reference, or of a _Target, hosted or in a container."""
+    target = ref if isinstance(ref, _Target) else _target(ref)
+    if target.cog:
+        return _CogRun(call, target, input, options)
+    return _Run(call, target, input, options)
+
+
+async def _ran(call: _Call, run: _Run) -> Any:
+    """What Client.run returns."""
+    async with run:
+        await run.start()
+        if not run.target.iterates:
+            return await run.output()
+        items = run.items()
+        await items.__anext__()
+        return call.iterate(items)
+
+
+class _Closing:
+    """Closes an asynchronous generator at the end of the block."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.items.aclose()
+
+
+def _at_exit() -> None:
+    """Give up what is left open when the interpreter ends."""
+    runs = [r for r in list(_open_runs) if r.process == os.getpid() and r._may_run()]
+    done = threading.Semaphore(0)
+
+    def stop(run: _Run) -> None:
+        if not run.stopped:
+            run.stopped = True
+            run.stop()
+        done.release()
+
+    for run in runs:
+        _workers(os.getpid()).submit(functools.partial(stop, run))
+    until = time.monotonic() + _GRACE
+    for _ in runs:
+        done.acquire(timeout=max(0.0, until - time.monotonic()))
+
+
+atexit.register(_at_exit)
+
+
+class _Look:
+    """One look at the account's newest runs."""
+
+    def __init__(self, at: float, server_time: float, runs: list[Any]) -> None:
+        self.at = at  # by the client's clock
+        self.server_time = server_time  # then, by the server's
+        self.runs = runs
+
+
+class _Looks:
+    """Looks at the newest runs, shared by all that are given up in the same moment."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # held during a look: the others want its result
+        self.last: _Look | None = None
+
+    def since(self, call: _Call, moment: float) -> _Look:
+        """A look that began at or after a moment."""
+        with self.lock:
+            if self.last is None or self.last.at < moment:
+                self.last = self._look(call)
+            return self.last
+
+    def _look(self, call: _Call) -> _Look:
+        path, runs, now, at = "/predictions", [], time.time(), call.clock.now()
+        for number in range(_LOOK_PAGES):
+            url = call.client.base_url + call.client._below_base(path)
+            request = _Request("GET", url, tries=1)
+            answer = _in_place(call.client._transport.open(call, request))
+            page = _read_object(answer.read(_ANSWER_MOST, call.left))
+            date = _parse_date(answer.headers.get("date", ""))
+            if not number and date is not None:
+                at, now = call.clock.now(), date
+            found = [run for run in page.get("results") or () if isinstance(run, dict)]
+            runs += found
+            path = page.get("next")
+            if not path or path == "null" or not any(_is_running(run) for run in found):
+                break
+        return _Look(at, now, runs)
+
+
+class _Polls:
+    """Spaces the looks of all runs of a client: together never faster than allowed.
+
+    A few runs are looked at one by one. Where there are many, pages of GET /predictions
+    tell of 100 at a time which have ended.
+    """
+
+    def __init__(self, pace: float) -> None:
+        self.gap = 1 / (_POLLS_A_SECOND * pace)  # seconds from one look to the next
+        # Shared by all threads; touched only while the lock is held.
+        self.lock = threading.Lock()
+        self.waiting: set[str] = set()  # ids of runs that are not over
+        self.ended: dict[str, Any] = {}  # those of them that are over, as a page tells
+        self.next_look = 0.0  # when the next look is free
+        self.next_page = 0.0
+        self.begun = 0  # how many have waited since there were none
+
+    def begin(self, id: str) -> None:
+        with self.lock:
+            if not self.waiting:
+                self.begun = 0
+            self.begun += 1
+            self.waiting.add(id)
+
+    def end(self, id: str) -> None:
+        with self.lock:
+            self.waiting.discard(id)
+            self.ended.pop(id, None)
+
+    def _is_crowd(self) -> bool:
+        return len(self.waiting) * self.gap > _LAG_MOST
+
+    async def turn(self, call: _Call, id: str, seconds: float) -> Any:
+        """Wait until a run may be looked at; where a page tells its end, return that.
+
+        seconds: when it would be looked at if it were the only one.
+        """
+        clock = call.clock
+        began, share = clock.now(), self.gap * (0.5 + random.random())
+        while True:
+            ended = self.ended.get(id)
+            if ended is not None:
+                return ended if "output" in ended else None
+            crowd = len(self.waiting) * share  # all have to share the looks
+            if self._is_crowd():
+                crowd *= 2  # half of them are for pages
+            left = began + max(seconds, crowd) - clock.now()
+            if left <= 0:
+                break
+            await call.sleep(min(left, _PAGE_GAP) if crowd > seconds else left)
+            if self._is_crowd() and self._takes_pages(clock.now()):
+                await self._read_pages(call)
+        left = self._next_free(clock.now())
+        if left > 0:
+            await call.sleep(left)
+        return None
+
+    def _next_free(self, now: float) -> float:
+        """Take the next look that is free; the seconds until then."""
+        with self.lock:
+            due = max(now, self.next_look)
+            self.next_look = due + self.gap
+            return due - now
+
+    def _takes_pages(self, now: float) -> bool:
+        """Whether it is time for pages: who asks first is to read them."""
+        with self.lock:
+            if now < self.next_page:
+                return False
+            self.next_page = now + _WAIT_MOST  # nobody else meanwhile
+            return True
+
+    async def _read_pages(self, call: _Call) -> None:
+        """Learn which of the waiting runs are over, from the newest back."""
+        path, left, number = "/predictions", set(self.waiting), 0
+        try:
+            while left and path and number < min(2 + self.begun // 100, _CROWD_PAGES):
+                number += 1
+                page: Any = await call.client._fetched(call, "GET", path, patient=True)
+                left.difference_update(self._learn(page.get("results")))
+                following = page.get("next")
+                path = following if following != "null" else ""
+        except (APIError, NetworkError, TypeError, ValueError) as failure:
+            _log_warning("no list of runs: %s", failure)
+        finally:
+            pause = max(_PAGE_GAP, 4 * number * self.gap)
+            self.next_page = call.clock.now() + pause
+
+    def _learn(self, results: Any) -> set[str]:
+        """Note which of a page's runs are over; the ids of all."""
+        told = {str(run["id"]): run for run in results}
+        with self.lock:
+            for id in self.waiting.intersection(told):
+                if not _is_running(told[id]):
+                    self.ended[id] = told[id]
+        return set(told)
+
+
+def _poll_gap(elapsed: float, interval: float) -> float:
+    """Seconds until the next look at a run that has lasted so long (section 5)."""
+    soon = min(interval, max(_POLL_FIRST, elapsed / 4))
+    return max(soon, min(_POLL_MOST, _POLL_SHARE * elapsed))
+
+
+async def _looks(
+    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[None]:
+    """Look at a run until it is over; yields after each look. tell() is for its
+    news."""
+    client, polls = call.client, call.client._polls
+    path, seconds = run._path(), min(_POLL_FIRST, client.poll_interval)
+    polls.begin(run["id"])
+    try:
+        while _is_running(run):
+            if tell is not None:
+                await tell()
+            fresh: Any = await polls.turn(call, run["id"], seconds)
+            if fresh is None:
+                fresh = await client._fetched(
+                    call, "GET", path, read=_read_run, patient=True
+                )
+            run._take(fresh)
+            seconds = _poll_gap(call.elapsed(), client.poll_interval)
+            yield
+    except ReplicateError as error:
+        error.prediction = run  # so that it can be found again (promise 2)
+        raise
+    finally:
+        polls.end(run["id"])
+    if tell is not None:
+        await tell()
+
+
+async def _ended(call: _Call, run: Prediction) -> None:
+    """Look at a run until it is over, in failure too."""
+    async for _ in _looks(call, run):
+        pass
+
+
+def _must_have_succeeded(run: Prediction) -> None:
+    """Raise ModelError for a run that has ended in anything but success."""
+    if run.get("status") == "succeeded":
+        return
+    why = run.get("error")
+    if why:
+        why = run._client._transport.redacted(str(why))
+    raise ModelError(run, why)
+
+
+async def _items(
+    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[Any]:
+    """Yield the items of a run's output as they come, of a growing text its tails.
+
+    A value that is neither, or did not grow, is yielded once, at the end.
+    """
+    seen: Any = None  # the output as far as it has been yielded
+    looks = _looks(call, run, tell)
+    async with _Closing(looks):
+        while True:
+            output: Any = run.get("output")
+            if type(output) is not type(seen):
+                seen = None
+            if isinstance(output, list):
+                for item in output[len(seen or ()) :]:
+                    yield item
+                seen = output
+            elif _is_longer_text(output, seen or ""):
+                yield output[len(seen or "") :]
+                seen = output
+            if await _next(looks) is _END:
+                break
+    _must_have_succeeded(run)
+    output = run.get("output")
+    if output is not None and output != seen:
+        yield output
+
+
+def _is_longer_text(output: object, seen: str) -> bool:
+    """Whether an output is text, no file, that has grown out of what was seen."""
+    if not isinstance(output, str) or _is_file(output):
+        return False
+    return len(output) > len(seen) and output.startswith(seen)
+
+
+_END = object()
+
+
+async def _next(items: Any) -> Any:
+    """The next item of an asynchronous iterator, _END after the last."""
+    try:
+        return await items.__anext__()
+    except StopAsyncIteration:
+        return _END
+
+
+# ------------------------------------------------------------------------------------
+# Batches
+# ------------------------------------------------------------------------------------
+#
+#   _Batch(...)         what is wrong with the call, or its journal, is told here
+#     .results()        on a loop of its own, in a thread; for a twin, on the caller's
+#       _draw()         another thread draws the inputs, one at a time
+#       _work()         a task for each: known from the journal, or run, and then kept
+#       _end()          where its outcome goes
+#     _leave()          cancels what still runs; _tell() names it
+#   _Journal            the file
+
+
+class _Outcome:
+    """One input of a batch, and what became of it."""
+
+    id: str | None = None
+    status = "failed"
+    output: Any = None
+    metrics: Any = None
+    error: BaseException | None = None
+
+    def __init__(self, index: int, line: int, input: Any) -> None:
+        self.index = index
+        self.line = line  # its line in a file of inputs; else index + 1
+        self.input = input
+        self.digest = ""  # what the journal knows it by
+        self.files: list[str] = []  # where those of its output were saved
+
+
+class _Batch:
+    """Many inputs, at most `concurrency` of them running at a time."""
+
+    def __init__(
+        self,
+        client: Client,
+        ref: object,
+        inputs: Iterable[Any],
+        options: _Options,
+        *,
+        concurrency: int,
+        ordered: bool,
+        return_exceptions: bool,
+        journal: str | os.PathLike[str] | None,
+        save: str | os.PathLike[str] | None,
+        rerun_expired: bool,
+        lines: bool = False,
+    ) -> None:
+        """lines: the command line gives (line, input), and wants _Outcomes."""
+        if type(concurrency) is not int or concurrency < 1:
+            raise ValueError(f"concurrency is a whole number, not {concurrency!r}")
+        if isinstance(inputs, (str, bytes, abc.Mapping)):
+            raise ValueError("inputs is an iterable of dicts, one for each run")
+        first = _Call(client, options.timeout, options.api_token)
+        self.target = _run_for(first, ref, None, options).target
+        self.model = f"{self.target.cog}{self.target.path} {self.target.version}"
+        self.is_twin = first.face.on_loop
+        self.call = _Call(client, None, options.api_token, _OnLoop())
+        self.options = options
+        self.inputs = iter(inputs)
+        self.concurrency = concurrency
+        self.ordered = ordered
+        self.return_exceptions = return_exceptions
+        self.save = save
+        self.rerun_expired = rerun_expired
+        self.lines = lines
+        self.path = journal
+        self.journal: Any = None
+        if journal is not None:
+            _Journal(journal).close()  # what is wrong with it is told now
+        self.context = contextvars.copy_context()  # the caller's
+        self.context.run(_for_twin.set, False)
+        # Filled by the loop, emptied by whoever takes the results: each step is atomic.
+        self.ready: deque[_Outcome] = deque()
+        # The loop's, and read by others only to be shown, or when the loop is over.
+        self.running: dict[_Outcome, asyncio.Task[None]] = {}
+        self.cancelled: list[str] = []  # ids
+        self.waiting: dict[int, _Outcome] = {}  # ended, but one before them has not
+        self.next = 0  # the index whose turn it is
+        self.alike: dict[
+            Any, list[int]
+        ] = {}  # the last failures, if all are of one kind
+        self.cause: BaseException | None = None  # why it stops
+        self.is_drawing = True  # also read by the thread that draws, at any time
+
+    def results(self) -> Any:
+        """A generator of results; for a twin, an asynchronous one."""
+        if self.is_twin:
+            return self.call.iterate(self._on_loop())
+        return self._on_thread()
+
+    async def _on_loop(self) -> AsyncIterator[Any]:
+        cause = None
+        try:
+            self._begin()
+            while await self._more():
+                yield self._shown(self.ready.popleft())
+            if self.cause is not None:
+                raise self.cause
+        except BaseException as error:
+            cause = error
+            raise
+        finally:
+            try:
+                await self._leave()
+            finally:
+                self._tell(cause)
+
+    def _on_thread(self) -> Iterator[Any]:
+        import asyncio
+        import atexit
+        from concurrent.futures import Future, wait
+
+        begun: Future[Any] = Future()
+        context = self.context.copy()
+
+        def live() -> None:
+            context.run(asyncio.run, self._live(begun))
+
+        thread = threading.Thread(target=live, name="replicate-map", daemon=True)
+
+        def leave() -> None:
+            if thread.is_alive():  # in a forked child it is not
+                loop, left = begun.result()
+                loop.call_soon_threadsafe(left.set)
+                if thread is not threading.current_thread():  # that collects garbage
+                    thread.join(_GRACE + 1)
+
+        cause = None
+        try:
+            thread.start()
+            atexit.register(leave)
+            loop, _ = begun.result()
+            while True:
+                more = asyncio.run_coroutine_threadsafe(self._more(), loop)
+                while not more.done():
+                    wait([more], timeout=1)  # Windows hears Ctrl-C only in between
+                if not more.result():
+                    break
+                yield self._shown(self.ready.popleft())
+            if self.cause is not None:
+                raise self.cause
+        except BaseException as error:
+            cause = error
+            raise
+        finally:
+            atexit.unregister(leave)
+            leave()
+            self._tell(cause)
+
+    async def _live(self, begun: Any) -> None:
+        """Be there on a loop of its own, until the results are left."""
+        import asyncio
+
+        left = asyncio.Event()
+        self._begin()
+        begun.set_result((asyncio.get_running_loop(), left))
+        await left.wait()
+        await self._leave()
+
+    def _shown(self, outcome: _Outcome) -> Any:
+        """What is handed over for an outcome; its error is raised."""
+        if self.lines:
+            return outcome
+        value = outcome.output
+        if outcome.error is not None:
+            if not self.return_exceptions:
+                raise outcome.error
+            value = outcome.error
+        return value if self.ordered else (outcome.index, value)
+
+    def rest(self) -> list[_Outcome]:
+        """What has ended, but was not handed over."""
+        return [*self.ready, *self.waiting.values()]
+
+    def _tell(self, cause: BaseException | None) -> None:
+        """Name what was cancelled, and what was not handed over (promise 2)."""
+        told = ""
+        if self.cancelled:
+            told += "; cancelled: " + ", ".join(self.cancelled)
+        ended = [outcome.id for outcome in self.rest() if outcome.id]
+        if ended:
+            told += "; ended, but not handed over: " + ", ".join(ended)
+        if isinstance(cause, ReplicateError):
+            cause._add(told)
+        elif told:
+            _log_warning("map was left%s", told)
+
+    # From here on, everything but _draw() runs on the loop.
+
+    def _begin(self) -> None:
+        import asyncio
+
+        self.came = asyncio.Event()  # an outcome, or the end
+        self.freed = asyncio.Event()  # room for another run
+        self.feeding = asyncio.ensure_future(self._feed())
+
+    async def _feed(self) -> None:
+        """Open the journal, and begin to draw."""
+        import asyncio
+
+        try:
+            await self.target.look_up(self.call)
+            if self.path is not None:
+                self.journal = await self.call.face.in_thread(_Journal, self.path)
+                await self.journal.look_up(self.call, self.target, self.rerun_expired)
+            args = (self._draw, asyncio.get_running_loop())
+            threading.Thread(target=self.context.run, args=args, daemon=True).start()
+        except BaseException as error:
+            self._stop(error)
+
+    def _draw(self, loop: Any) -> None:
+        """Draw inputs as there is room; in a thread, as their source may block."""
+        import asyncio
+
+        cause = None
+        try:
+            for index, input in enumerate(self.inputs):
+                if not self.is_drawing:
+                    return
+                accepted = self._accept(index, input)
+                asyncio.run_coroutine_threadsafe(accepted, loop).result()
+        except BaseException as error:
+            cause = error
+        if self.is_drawing:
+            loop.call_soon_threadsafe(self._stop, cause)
+
+    async def _accept(self, index: int, input: Any) -> None:
+        """Start a run, and wait until there is room for the next."""
+        import asyncio
+
+        line = index + 1
+        if self.lines:
+            line, input = input
+        if self.is_drawing:
+            outcome = _Outcome(index, line, input)
+            self.running[outcome] = asyncio.ensure_future(self._work(outcome))
+        while self.is_drawing and self._is_full():
+            self.freed.clear()
+            await self.freed.wait()
+
+    def _is_full(self) -> bool:
+        if len(self.ready) >= _READY_SHARE * self.concurrency:
+            return True  # nobody takes them
+        if len(self.waiting) >= _LOOK_AHEAD:
+            return True
+        return len(self.running) >= self.concurrency
+
+    def _stop(self, cause: BaseException | None = None) -> None:
+        """Draw no more: the inputs have ended, or there is a cause."""
+        self.is_drawing = False
+        if self.cause is None:
+            self.cause = cause
+        self.came.set()
+        self.freed.set()
+
+    async def _more(self) -> bool:
+        """Wait for an outcome; False when none will come."""
+        self.freed.set()  # the last one has been taken
+        while not self.ready:
+            over = not self.is_drawing and not self.running
+            if over or self.cause is not None:
+                return False
+            self.came.clear()
+            await self.came.wait()
+        return True
+
+    async def _leave(self) -> None:
+        """Have what still runs give up, all at once (promise 3)."""
+        import asyncio
+
+        self._stop()
+        tasks = {self.feeding, *self.running.values()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_GRACE + 0.5)
+        if self.journal is not None:
+            self.journal.close()
+
+    async def _work(self, outcome: _Outcome) -> None:
+        """Take one input to its end, whatever that is."""
+        try:
+            if isinstance(outcome.input, Exception):  # of a line that is no input
+                raise outcome.input
+            timeout = self.options.timeout
+            call = _Call(self.call.client, timeout, self.call.token, self.call.face)
+            run = _run_for(call, self.target, outcome.input, self.options)
+            if self.journal is None or not await self._recall(outcome, run):
+                await self._follow(outcome, run)
+        except BaseException as error:
+            outcome.error = error
+        self._end(outcome)
+
+    async def _recall(self, outcome: _Outcome, run: _Run) -> bool:
+        """Go by the journal: take a result from it, or go on with a run that exists."""
+        work = functools.partial(_digest, self.model, run.body["input"])
+        outcome.digest = await self.call.face.in_thread(work)
+
+        async def before_creation() -> None:
+            at = _time_text(time.time())
+            await self._note(outcome, at=at, input=run.body["input"])
+
+        async def created() -> None:
+            await self._note(outcome, id=run.prediction["id"])
+
+        run.before_creation, run.created = before_creation, created
+        known = self.journal.known(outcome)
+        if known is None:
+            return False
+        outcome.id = known["id"]
+        if "status" not in known:
+            await self._find(run, known["id"])
+            return False
+        outcome.status = known["status"]
+        outcome.metrics = known.get("metrics")
+        outcome.output = run._shown(known.get("output"))
+        outcome.files = known.get("files") or []
+        lacking = len(_files_in(outcome.output)) - len(outcome.files)
+        if self.save is not None and lacking:
+            await self._keep(outcome)
+        return True
+
+    async def _find(self, run: _Run, id: str) -> None:
+        """Go on with a run that was created; where it has failed, run it again."""
+        found = None
+        path = _path("predictions", id)
+        try:
+            found = await run.client._fetched(run.call, "GET", path, Prediction)
+        except APIError as error:
+            if error.status != 404:
+                raise
+        if found is None or found.get("data_removed"):
+            if not self.rerun_expired:
+                text = "the API has removed its data; rerun_expired=True runs it again"
+                raise ReplicateError(f"{id} has ended, but {text}", prediction=found)
+        elif _is_running(found) or found.status == "succeeded":
+            run.follow(found)
+
+    async def _follow(self, outcome: _Outcome, run: _Run) -> None:
+        """Run it to its end, and keep what it came to."""
+        try:
+            await run.output()
+        except BaseException as error:
+            outcome.error = error
+        made = run.prediction
+        if made is not None:
+            outcome.id = made.get("id")
+            outcome.status = made.get("status")
+            outcome.metrics = made.get("metrics")
+            outcome.output = run._shown(made.get("output"))
+        if run.target.iterates and outcome.output is None:
+            outcome.output = []
+        if not run._may_run():
+            await self._keep(outcome)
+        elif run.cancelled:
+            outcome.status = "canceled"
+            await self._keep(outcome)
+        # else it is looked for next time
+
+    async def _keep(self, outcome: _Outcome) -> None:
+        """Save the files of an output, and note how it ended."""
+        if self.save is not None and outcome.error is None:
+            outcome.files = []
+            try:
+                await self._save_files(outcome, self.save)
+            except ReplicateError as error:
+                outcome.error = error
+        if self.journal is not None:
+            await self._note(
+                outcome,
+                id=outcome.id,
+                status=outcome.status,
+                output=outcome.output,
+                metrics=outcome.metrics,
+                error=outcome.error and str(outcome.error),
+                files=outcome.files,
+            )
+
+    async def _save_files(
+        self, outcome: _Outcome, folder: str | os.PathLike[str]
+    ) -> None:
+        found = _files_in(outcome.output)
+        for number, url in enumerate(found, 1):
+            name = f"{outcome.line}-{number}" if len(found) > 1 else str(outcome.line)
+            name += os.path.splitext(_safe_name(url))[1]
+            while self.journal is not None and name in self.journal.files:
+                name = "_" + name  # the line was another input's
+            path = await _saved(self.call, url, os.path.join(folder, name))
+            outcome.files.append(str(path))
+
+    async def _note(self, outcome: _Outcome, **more: Any) -> None:
+        """Add to the journal. Where that fails the batch stops, and creates no more."""
+        line = _line(outcome.index, outcome.digest, **more)
+        try:
+            await self.journal.add(self.call, line)
+        except ReplicateError as error:
+            self._stop(error)
+            if "status" not in more:
+                raise
+
+    def _end(self, outcome: _Outcome) -> None:
+        """Put an outcome where it is handed over from, or its id where it is named."""
+        del self.running[outcome]
+        if not self.lines:
+            outcome.input = None  # it may be large, and wait for long
+        error = outcome.error
+        if error is None or isinstance(error, Exception):
+            self._hand_over(outcome)
+            if self._is_one_too_many(error, outcome.index):
+                self._stop(error)
+        else:
+            self._stop(error)  # cancelled, or an on_update that raises SystemExit
+            if outcome.status == "succeeded":  # in that moment
+                outcome.error = None
+                self._hand_over(outcome)
+            elif outcome.id is not None:
+                self.cancelled.append(outcome.id)
+        self.came.set()
+        self.freed.set()
+
+    def _hand_over(self, outcome: _Outcome) -> None:
+        if not self.ordered:
+            self.ready.append(outcome)
+            return
+        self.waiting[outcome.index] = outcome
+        while self.next in self.waiting:
+            self.ready.append(self.waiting.pop(self.next))
+            self.next += 1
+
+    def _is_one_too_many(self, error: BaseException | None, index: int) -> bool:
+        """Whether so many runs in a row failed alike that the others would, too."""
+        if not isinstance(error, (APIError, NetworkError)):
+            self.alike = {}
+            return False
+        kind = (type(error), error.status)
+        indexes = [*self.alike.get(kind, []), index]
+        self.alike = {kind: indexes}
+        if len(indexes) < _ALIKE_MOST:
+            return False
+        how = f"go on from index {min(indexes)}"
+        if self.path is not None:
+            how = f"the same call with the journal {self.path} goes on"
+        error._add(f"; the batch stopped after {_ALIKE_MOST} such failures: {how}")
+        return True
+
+
+class _Journal:
+    """The file that makes a batch survive: lines of JSON, only ever added to.
+
+    {"index", "digest", "at", "input"}: on the disk before a creation is sent
+    {"index", "digest", "id"}: once it was answered
+    {"index", "digest", "id", "status", "output", "metrics", "error", "files"}: ended
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        # Of each digest the ids, with index, and place of the result or None.
+        self.runs: dict[str, dict[str, tuple[int, int | None]]] = {}
+        # The places of creations without an answer, by digest and index.
+        self.sent: dict[tuple[str, int], int] = {}
+        self.unsure: set[str] = set()  # digests of those that may exist all the same
+        self.files: set[str] = set()  # names that results have
+        self.last = -1  # the greatest index
+        # Lines that are not on the disk yet. The loop adds, and the one commit that
+        # there is at a time takes away: each step is atomic.
+        self.lines: list[bytes] = []
+        self.added = 0
+        self.written = 0  # of those added
+        self.turn: asyncio.Lock | None = None
+        try:
+            self.file = open(path, "ab", buffering=0)  # noqa: SIM115
+            self.reader = open(path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise _disk_failure(
+                error, f"cannot open the journal {self.path}"
+            ) from error
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        if self.own:
-            self.file.close()
-
-_Multipart = _Source  # as the client calls it
-
-def _opened(thing: Any, path: bool, most: float) -> tuple[Any, bool]:
-    """A path, bytes or a file as a binary file that can seek, a copy if need be; and whether it is ours to close."""
-    raw = isinstance(thing, (bytes, bytearray, memoryview))
-    thing = io.BytesIO(thing) if raw else open(thing, "rb") if path else thing
-    if hasattr(getattr(thing, "buffer", None), "read"):  # opened as text
-        if thing.seekable():
-            thing.seek(thing.tell())
-        thing = thing.buffer
-    if getattr(thing, "seekable", bool)() and isinstance(thing.read(0), bytes):
-        return thing, path
-    pieces = itertools.takewhile(len, iter(lambda: thing.read(_BLOCK), None))
-    return _spooled((piece.encode() if isinstance(piece, str) else piece for piece in pieces), most), True
-
-_SIGNATURES = (  # what a file begins with, as a pattern, and its media type: the formats that models take
-    (rb"\x89PNG\r\n\x1a\n", "image/png"), (rb"\xff\xd8\xff", "image/jpeg"), (rb"GIF8[79]a", "image/gif"),
-    (rb"RIFF....WEBP", "image/webp"), (rb"RIFF....WAVE", "audio/wav"), (rb"RIFF....AVI ", "video/x-msvideo"),
-    (rb"BM....\0\0\0\0", "image/bmp"), (rb"II\*\0|MM\0\*", "image/tiff"), (rb"\0...ftypavif", "image/avif"),
-    (rb"\0...ftyphei", "image/heic"), (rb"\0...ftypM4A", "audio/mp4"), (rb"\0...ftypqt", "video/quicktime"),
-    (rb"\0...ftyp", "video/mp4"), (rb"fLaC\0", "audio/flac"), (rb"OggS\0", "audio/ogg"),
-    (rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]", "audio/mpeg"), (rb"\x1a\x45\xdf\xa3", "video/webm"),
-    (rb"%PDF-\d", "application/pdf"), (rb"PK\x03\x04", "application/zip"), (rb"\x1f\x8b", "application/gzip"),
-    (rb".{257}ustar", "application/x-tar"), (rb"glTF\x02", "model/gltf-binary"))
-
-def _media_type(name: str, head: bytes = b"") -> str:
-    """The media type by the name, else by the first bytes if they are a known signature; text is never guessed at."""
-    import mimetypes
-    guessed, packed = mimetypes.guess_type(name)  # packed: what is guessed is inside
-    found = (kind for start, kind in _SIGNATURES if re.match(start, head, re.DOTALL))
-    return guessed if guessed and not packed else next(found, "application/octet-stream")
-
-class _Field:
-    """One input of a model, from its schema; types and choices may be hidden in references and options."""
-
-    def __init__(self, name: str, schema: Any, openapi: Any, required: bool) -> None:
-        schema = _resolved(schema, openapi)
-        self.name, self.required, self.items = name, required, _resolved(schema.get("items"), openapi)
-        kinds, order = schema.get("types", ()), schema.get("x-order")
-        self.types = [*dict.fromkeys(kind for kind in kinds if kind != "null")]
-        self.nullable, self.secret = bool(schema.get("nullable")) or "null" in kinds, schema.get("format") == "password"
-        self.choices: list[Any] = schema.get("enum") or []
-        self.order = order if _is_number(order) else math.inf
-        self.file = "uri" in (schema.get("format"), self.items.get("format"))
-        self.least, self.most = schema.get("minimum", schema.get("ge")), schema.get("maximum", schema.get("le"))
-        self.default, self.description = schema.get("default"), str(schema.get("description") or "")
-
-    def fault(self, value: Any) -> str:
-        """What is wrong with a value, "" if nothing; a secret is not shown."""
-        shown = "" if self.secret else f", not {_short(value)}"
-        kinds = () if self.file or not isinstance(value, list) else self.items.get("types", ())
-        near = "" if self.secret else _nearest(str(value), [str(choice) for choice in self.choices])
-        wrong = {
-            f"is to be one of its choices{shown}{near}": self.choices and value not in self.choices,
-            f"is to be {' or '.join(self.types)}{shown}": not _fits(value, self.types),
-            f"is to be a list of {' or '.join(kinds)}{shown}": kinds and not all(_fits(item, kinds) for item in value),
-            f"is at least {self.least}{shown}": _is_number(self.least) and _is_number(value) and value < self.least,
-            f"is at most {self.most}{shown}": _is_number(self.most) and _is_number(value) and value > self.most}
-        fine = value is None and self.nullable or isinstance(value, (bytes, os.PathLike)) and self.file
-        return next((fault for fault, found in wrong.items() if found and not fine), "")
-
-    def parse(self, text: str) -> Any:
-        """A text as the value that the schema takes it for; a string takes it as it stands."""
-        for choice in self.choices:
-            if text == (choice if isinstance(choice, str) else json.dumps(choice)):
-                return choice
+        """Write what still waits, and let go of the file."""
         try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        if "string" in self.types:
-            return value if isinstance(value, (list, dict)) and _fits(value, self.types) else text
-        one = text if "string" in self.items.get("types", ["string"]) else value
-        return [one] if "array" in self.types and not isinstance(value, list) else value
+            self._commit()
+        except ReplicateError as error:
+            _log_warning("%s", error)
+        self.file.close()
+        self.reader.close()
 
-def _fits(value: Any, types: Sequence[str]) -> bool:
-    """Whether a value is of one of these JSON Schema types; 1.0 is an integer, true is none; an unknown one is any."""
-    known: dict[str, Any] = {"string": str, "boolean": bool, "array": list, "object": dict}
-    number = _is_number(value)
-    return not types or any(number and (kind == "number" or value == int(value)) if kind in ("integer", "number")
-                            else isinstance(value, known.get(kind, object)) for kind in types)
+    def _lock(self) -> None:
+        """Keep others out. The system lets go when this process ends, in any way."""
+        try:
+            if sys.platform == "win32":
+                import msvcrt
 
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib
-    near, more = difflib.get_close_matches(word, known, 1, 0.5), " ..." if len(known) > 20 else ""
-    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(known[:20])}{more}"
+                self.file.seek(_LOCKED_BYTE)
+                msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
 
-def _resolved(schema: Any, openapi: Any, depth: int = 8) -> dict[str, Any]:
-    """A schema with its references and options merged into it, below what stands beside them; `types` are of all."""
-    if not isinstance(schema, dict) or not depth:
-        return {}
-    components = ((openapi or {}).get("components") or {}).get("schemas") or {}
-    parts = [components.get(str(schema.get("$ref")).rpartition("/")[2])]
-    parts += [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key) or ()]
-    found = [_resolved(part, openapi, depth - 1) for part in parts]
-    merged = {key: part[key] for part in [*reversed(found), schema] for key in part if key != "$ref"}
-    own = schema.get("type")
-    types = [own] if isinstance(own, str) else [kind for part in found for kind in part.get("types", ())]
-    return dict(merged, types=types) if merged else {}
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            text = f"the journal {self.path} is in use by another process: {error}"
+            raise ReplicateError(text) from error
 
-def _part(openapi: Any, name: str) -> dict[str, Any]:
-    """components.schemas[name] of a model's schema; {} where there is none."""
-    return _resolved({"$ref": name}, openapi)
+    def _read(self) -> None:
+        """Read it, and cut a torn last line off. ValueError: it is no journal."""
+        place = 0
+        size = os.fstat(self.file.fileno()).st_size
+        refusal = ValueError(f"{self.path} is no journal of map; it is left as it is")
+        if not _JOURNAL_HEAD.startswith(self.reader.peek()[: len(_JOURNAL_HEAD)]):
+            raise refusal
+        lacking = b""  # at the end of the last line
+        for raw in self.reader:
+            try:
+                line = json.loads(raw)
+            except (ValueError, RecursionError):
+                if place + len(raw) < size:
+                    raise refusal from None
+                self.file.truncate(place)
+                break
+            if not isinstance(line, dict) or not {"index", "digest"} <= line.keys():
+                raise refusal
+            self._learn(line, place)
+            place += len(raw)
+            if not raw.endswith(b"\n"):
+                lacking = b"\n"
+        self.file.write(lacking)
 
-def _inputs_of(openapi: Any) -> dict[str, _Field]:
-    """A model's inputs by name, in their order; {} where there is no schema."""
-    schema = _part(openapi, "Input")
-    required, properties = schema.get("required") or (), schema.get("properties") or {}
-    fields = [_Field(name, part, openapi, name in required) for name, part in properties.items()]
-    return {field.name: field for field in sorted(fields, key=lambda field: field.order)}
+    def _learn(self, line: Mapping[str, Any], place: int) -> None:
+        digest = line["digest"]
+        index = line["index"]
+        runs = self.runs.setdefault(digest, {})
+        self.last = max(self.last, index)
+        if "id" not in line:
+            self.sent[digest, index] = place
+            return
+        self.sent.pop((digest, index), None)
+        if "status" not in line:
+            runs.setdefault(line["id"], (index, None))
+        elif line["status"] == "succeeded":
+            runs[line["id"]] = index, place
+            self.files.update(
+                os.path.basename(file) for file in line.get("files") or ()
+            )
+        else:
+            runs.pop(line["id"], None)
 
-def _faults(input: Mapping[str, Any], fields: Mapping[str, _Field], unchecked: Iterable[str] = ()) -> list[str]:
-    """All that is wrong with an input, but for the values of `unchecked`; nothing where there is no schema."""
-    unknown = [f"there is no input {n!r}{_nearest(n, [*fields])}" for n in input if fields and n not in fields]
-    found = [(name, fields[name].fault(input[name])) for name in input if name in fields and name not in unchecked]
-    missing = [f"{name} is required" for name, field in fields.items() if field.required and name not in input]
-    return [*unknown, *(f"{name} {fault}" for name, fault in found if fault), *missing]
+    def _at(self, place: int) -> dict[str, Any]:
+        self.reader.seek(place)
+        line: dict[str, Any] = json.loads(self.reader.readline())
+        return line
 
-def _description(client: Client, ref: Any) -> tuple[str, Any]:
-    """A model's description, and its schema, None where there is none to be had."""
-    target = _target(ref)
-    if target.cog:
-        return "", _cog_schema(client, target.cog, _Call(client))
-    if target.path.startswith("/deployments"):
-        release = client.deployments.get(*target.path.split("/")[2:4]).current_release
-        if not release:
-            return "", None
-        target = _target(f"{release.model}:{release.version}")
-    if isinstance(ref, Version) or not target.model:
-        return "", getattr(ref, "openapi_schema", None)
-    if target.version:
-        return "", client.models.versions.get(*target.model, target.version).openapi_schema
-    model = client.models.get(*target.model)
-    return str(model.description or ""), (model.latest_version or Version()).openapi_schema
+    def known(self, outcome: _Outcome) -> dict[str, Any] | None:
+        """What is known of an input, each once for equal ones: a result, or an id."""
+        digest = outcome.digest
+        index = outcome.index
+        runs = self.runs.get(digest)
+        if runs:
+            id, (_, place) = runs.popitem()
+            return {"id": id} if place is None else self._at(place)
+        if digest in self.unsure:
+            raise ReplicateError(
+                f"input {index} may have been created before; that cannot be told now, "
+                "so it was not created again"
+            )
+        if runs is None and index <= self.last:
+            _log_warning("input %d is not in the journal: it runs anew", index)
+        return None
 
-# ---------------------------------------------------------------------------------------------------------------------
+    async def add(self, call: _Call, line: Mapping[str, Any]) -> None:
+        """Append a line; return when it is on the disk. All that wait go at once."""
+        import asyncio
+
+        self.lines.append(json.dumps(line).encode() + b"\n")
+        self.added += 1
+        number = self.added
+        self.turn = self.turn or asyncio.Lock()
+        async with self.turn:
+            if self.written < number:
+                await call.face.to_the_end(self._commit)
+
+    def _commit(self) -> None:
+        """Write the lines that wait. Where that fails, the next time goes on there."""
+        added = self.added
+        count = len(self.lines)
+        self.lines[:count] = [b"".join(self.lines[:count])]
+        try:
+            while self.lines[0]:
+                self.lines[0] = self.lines[0][self.file.write(self.lines[0]) :]
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise _disk_failure(
+                error, f"cannot write the journal {self.path}"
+            ) from error
+        del self.lines[0]
+        self.written = added
+
+    async def look_up(self, call: _Call, target: _Target, rerun: bool) -> None:
+        """Learn of each creation without an answer whether there is a run (promise 3).
+
+        Where that cannot be told, it is `unsure`.
+        """
+        if self.sent and not target.cog:  # containers forget
+            try:
+                await self._search(call, target, rerun)
+            except (ReplicateError, ValueError) as error:
+                _log_warning("what was created before cannot be told: %s", error)
+                self.unsure = {digest for digest, _ in self.sent}
+        for digest, index in list(self.sent):
+            if digest not in self.unsure:
+                line = _line(index, digest, id=None, status="absent")
+                await self.add(call, line)
+        for digest, runs in self.runs.items():  # popitem() is to give results first
+            best = sorted(runs.items(), key=lambda run: (run[1][1] is None, run[1][0]))
+            self.runs[digest] = dict(reversed(best))
+
+    async def _search(self, call: _Call, target: _Target, rerun: bool) -> None:
+        times = [_moment(self._at(place)["at"]) for place in self.sent.values()]
+        in_place = _Call(call.client, None, call.token, _IN_PLACE)
+        looks = call.client._looks
+        look = await call.face.in_thread(looks.since, in_place, call.clock.now())
+        ahead = look.server_time - time.time()
+        since = _time_text(min(times) + ahead - _CLOCK_PLAY)
+        await self._match(call, target, since, rerun)
+        if self.sent and time.time() - max(times) < _YOUNG:
+            await call.sleep(_LOOK_AGAIN)  # it may not be listed yet
+            await self._match(call, target, since, rerun)
+
+    async def _match(
+        self, call: _Call, target: _Target, since: str, rerun: bool
+    ) -> None:
+        """Go through the account's runs, newest first; ended ones count, too."""
+        known = {id for runs in self.runs.values() for id in runs}
+        waiting: dict[str, list[tuple[str, int]]] = {}
+        for key, place in self.sent.items():
+            input = json.dumps(self._at(place)["input"], sort_keys=True)
+            waiting.setdefault(input, []).append(key)
+        make = functools.partial(_page, Prediction, "/predictions")
+        first = await call.client._fetched(call, "GET", "/predictions", make)
+        async for page in _walk(call, first):
+            for run in page:
+                if str(run.get("created_at"))[:19] < since[:19]:
+                    return
+                may_be = _is_running(run) or run.get("status") == "succeeded"
+                if run["id"] in known or not may_be or not target.is_of(run):
+                    continue
+                if run.get("data_removed") and not rerun:
+                    text = "may be one, but its data is removed: see rerun_expired"
+                    raise ReplicateError(f"{run['id']} {text}")
+                keys = waiting.get(json.dumps(run.get("input"), sort_keys=True))
+                if keys:
+                    digest, index = keys.pop()
+                    line = _line(index, digest, id=run["id"])
+                    self._learn(line, 0)
+                    await self.add(call, line)
+
+
+def _line(index: int, digest: str, **more: Any) -> dict[str, Any]:
+    return {"index": index, "digest": digest, **more}
+
+
+def _digest(model: str, input: Any) -> str:
+    """What the journal knows an input by: the model, values, and contents of files."""
+    import hashlib
+
+    def content(source: Any) -> str:
+        digest = hashlib.sha256()
+        for block in source.blocks():
+            digest.update(block)
+        return digest.hexdigest()
+
+    text = json.dumps([model, input], sort_keys=True, default=content)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _time_text(moment: float) -> str:
+    return time.strftime(_TIME, time.gmtime(moment))
+
+
+def _moment(text: str) -> float:
+    import calendar
+
+    return calendar.timegm(time.strptime(text, _TIME))
+
+
+def _files_in(output: Any) -> list[str]:
+    """The files of an output, in their order."""
+    found, left = [], [output]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            left.extend(reversed(value))
+        elif _is_file(value):
+            found.append(value)
+    return found
+
+
+# ------------------------------------------------------------------------------------
 # Streams
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
 
-class ServerSentEvent(namedtuple("ServerSentEvent", "event data id retry", defaults=("", "", None))):
-    """One event of a stream: `event` is output, logs, error, done or a word of tomorrow; str() is an output's text."""
+
+class _EventType(str):
+    """A kind of event: a str that has itself as `.value`, as the members of an enum."""
+
+    @property
+    def value(self) -> str:
+        """The kind as a plain str."""
+        return str.__str__(self)
+
+
+if TYPE_CHECKING:
+
+    class _EventFields(NamedTuple):
+        event: _EventType  # output, logs, error, done, or a word of tomorrow
+        data: str
+        id: str = ""
+        retry: int | None = None
+
+else:
+    _EventFields = namedtuple(
+        "_EventFields", "event data id retry", defaults=("", "", None)
+    )
+
+
+class ServerSentEvent(_EventFields):
+    """One event of a stream; str() is the text of an output event, else empty."""
 
     __slots__ = ()
-    EventType = type("EventType", (), {name.upper(): name for name in ("output", "logs", "error", "done")})
+
+    class EventType:
+        """The kinds of events that are known."""
+
+        OUTPUT = _EventType("output")
+        LOGS = _EventType("logs")
+        ERROR = _EventType("error")
+        DONE = _EventType("done")
 
     def __str__(self) -> str:
         return str(self.data) if self.event == "output" else ""
 
-def _event(event: str, data: str, id: str, client: Client | None) -> ServerSentEvent:
-    """An event whose data is a FileOutput where it is a file and the caller wants that (client is given)."""
-    return ServerSentEvent(event, FileOutput(data, client) if client is not None and _is_file(data) else data, id)
 
-def _decode(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
-    """Decode server-sent events from bytes split anywhere (WHATWG HTML, section 9.2.6)."""
-    rest: list[bytes] = []
-    data: list[str] = []
-    retry: int | None = None
-    event, last_id, after_cr, first = "", "", False, True
-    for chunk in chunks:
-        if after_cr and chunk[:1] == b"\n":  # the second half of a CRLF whose first half ended a line already
-            chunk, after_cr = chunk[1:], False
-        after_cr = chunk.endswith(b"\r") or after_cr and not chunk
+_KINDS = {word: _EventType(word) for word in ("output", "logs", "error", "done")}
+
+
+class _Decoder:
+    """Makes events of bytes that are split anywhere (WHATWG HTML, section 9.2.6)."""
+
+    def __init__(self) -> None:
+        self.rest: list[bytes] = []  # of a line that is not over
+        self.size = 0  # bytes in the rest, and in the data of the event
+        self.after_cr = False  # whether the last line ended in a CR, perhaps of a CRLF
+        self.is_first = True
+        self.event = self.last_id = ""
+        self.data: list[str] = []
+        self.retry: int | None = None
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """Take more bytes; return the events that are complete with them."""
+        if self.after_cr and chunk[:1] == b"\n":
+            chunk, self.after_cr = chunk[1:], False
+        if chunk:
+            self.after_cr = chunk.endswith(b"\r")
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
-        rest.append(chunk[:end] if end else chunk)
+        self.rest.append(chunk[:end] if end else chunk)
+        self.size += len(chunk)
+        if self.size > _EVENT_MOST:
+            raise http.client.HTTPException("an event that is too large")
         if not end:
-            continue
-        text, rest = b"".join(rest).decode("utf-8", "replace"), [chunk[end:]]
-        text, first = text[1:] if first and text[0] == "\ufeff" else text, False
-        for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
+            return []
+        text = b"".join(self.rest).decode("utf-8", "replace")
+        self.rest = [chunk[end:]]
+        if self.is_first:
+            self.is_first = False
+            text = text[1:] if text.startswith("\ufeff") else text
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return self._read(lines[:-1])
+
+    def _read(self, lines: list[str]) -> list[ServerSentEvent]:
+        events = []
+        for line in lines:
             field, _, value = line.partition(":")
-            value = value[1:] if value[:1] == " " else value
+            if value[:1] == " ":
+                value = value[1:]
             if field == "data":
-                data.append(value)
+                self.data.append(value)
             elif not line:
-                if data:
-                    yield ServerSentEvent(event or "message", "\n".join(data), last_id, retry)
-                event, data, retry = "", [], None
+                if self.data:
+                    events.append(self._made())
+                self.event, self.data, self.retry = "", [], None
+                self.size = len(self.rest[0])
             elif field == "event":
-                event = value
-            elif field == "id" and "\0" not in value:
-                last_id = value
-            elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
-                retry = int(value)
+                self.event = value
+            else:
+                self._note(field, value)
+        return events
 
-def _streamed(prediction: Prediction, call: _Call, use_file_output: bool) -> Iterator[ServerSentEvent]:
-    """The events of a prediction's stream. A drop is resumed after the last event, at the pace of polls."""
-    client, known, last_id = prediction._client, 0, ""
-    seen: set[str] = set()
-    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Accept-Encoding": "identity"}
-    polls = prediction._polls(call)
-    while True:
-        again = set(seen)  # a server that starts from the beginning again is not believed twice
+    def _made(self) -> ServerSentEvent:
+        word = self.event or "message"
+        kind = _KINDS.get(word) or _EventType(word)
+        return ServerSentEvent(kind, "\n".join(self.data), self.last_id, self.retry)
+
+    def _note(self, field: str, value: str) -> None:
+        if field == "id" and "\0" not in value:
+            self.last_id = value
+        elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
+            self.retry = int(value)
+
+
+def _event(kind: str, data: str, id: str = "") -> ServerSentEvent:
+    return ServerSentEvent(_KINDS.get(kind) or _EventType(kind), data, id)
+
+
+def _with_file(event: ServerSentEvent, client: Client) -> ServerSentEvent:
+    """The event, its data as a FileOutput where it is a file."""
+    if event.data[:1] in "hHdD" and _is_file(event.data):
+        return event._replace(data=FileOutput(event.data, client))
+    return event
+
+
+async def _single_events(
+    call: _Call, run: Prediction, use_file_output: bool
+) -> AsyncIterator[ServerSentEvent]:
+    """What Prediction.stream yields."""
+    batches = _events(call, run, use_file_output)
+    async with _Closing(batches):
+        async for batch in batches:
+            for event in batch:
+                yield event
+
+
+async def _events(
+    call: _Call,
+    run: Prediction,
+    use_file_output: bool = True,
+    tell: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncIterator[list[ServerSentEvent]]:
+    """The events of a run, as they come: from its stream, else from looks at it."""
+    shown = 0
+    if run._url("stream"):
+        stream = _Stream(call, run, run._client if use_file_output else None)
         try:
-            url = prediction._url("stream")
-            with client._transport.request("GET", url, "open", headers=headers, call=call) as answer:
-                for event in answer.events() or ():
-                    if event.id in again:
-                        continue
-                    if event.id:
-                        seen.add(event.id)
-                        headers["Last-Event-ID"] = last_id = event.id
-                    known += len(str(event))
-                    _take_event(event, prediction)
-                    call.watch(prediction)
-                    yield _event(event.event, event.data, event.id, client if use_file_output else None)
-                    if event.event == "done":
-                        return
-        except APIError:  # the stream is gone
-            known, last_id = known or -1, ""
-        except _BROKEN as error:
-            _log("stream of %s dropped: %s", prediction.get("id"), type(error).__name__)
-        if known and not last_id or next(polls, call) is call:  # no place to resume at, or over: go on by its output
-            yield from prediction._polled(call, use_file_output, max(0, known))
+            batches = stream.batches(tell)
+            async with _Closing(batches):
+                async for batch in batches:
+                    yield batch
+        finally:
+            stream.put_logs()
+        if stream.is_done:
             return
+        shown = stream.shown
+    items = _items(call, run, tell)
+    async with _Closing(items):
+        async for item in items:
+            data = item if isinstance(item, str) else json.dumps(item)
+            fresh = data[shown:]
+            shown = max(0, shown - len(data))
+            if fresh or not data:
+                event = _event("output", fresh)
+                yield [_with_file(event, run._client) if use_file_output else event]
+    yield [_event("done", "{}")]
 
-def _take_event(event: ServerSentEvent, prediction: Prediction) -> None:
-    """Note what an event tells of the run: its logs, its end; ModelError where that is no success."""
-    told: Any = _parsed(event.data) if event.event in ("done", "error") else None
-    told = told if isinstance(told, dict) else {}
-    if event.event == "logs":
-        prediction["logs"] = (prediction.get("logs") or "") + event.data
-    elif event.event == "error" or told.get("reason") in ("error", "failed", "canceled", "aborted"):
-        prediction["status"] = "canceled" if told.get("reason") == "canceled" else "failed"
-        raise ModelError(prediction, told.get("detail") or (event.data if event.event == "error" else None))
-    elif event.event == "done" and prediction._running:
-        prediction["status"] = "succeeded"
 
-# ---------------------------------------------------------------------------------------------------------------------
+class _Stream:
+    """A run's stream: how far it was read, and how it is resumed when it drops."""
+
+    def __init__(self, call: _Call, run: Prediction, client: Client | None) -> None:
+        self.call = call
+        self.run = run
+        self.client = client  # None where files are to be plain addresses
+        self.url = run._url("stream")  # a later answer may not name it any more
+        self.shown = 0  # characters of output that were handed over
+        self.last_id = ""
+        self.seen: set[str] = set()  # ids
+        self.logs: list[str] = []  # what came since the run's logs were put together
+        self.is_gone = False
+        self.is_done = False  # whether it has told the end of the run
+        self.heard_at = self.told_at = 0.0  # when events came, and on_update was called
+
+    async def batches(
+        self, tell: Callable[[], Awaitable[None]] | None
+    ) -> AsyncIterator[list[ServerSentEvent]]:
+        """Yield its events, over drops, until it is done, gone or of no more use."""
+        looks = _looks(self.call, self.run, tell)
+        async with _Closing(looks):
+            while True:
+                heard = self._heard(looks, tell)
+                async with _Closing(heard):
+                    async for batch in heard:
+                        yield batch
+                if self.is_done or self.is_gone:
+                    return
+                lost = self.shown and not self.last_id  # no place to resume at
+                if lost or await _next(looks) is _END:
+                    return
+
+    async def _heard(
+        self, looks: Any, tell: Callable[[], Awaitable[None]] | None
+    ) -> AsyncIterator[list[ServerSentEvent]]:
+        """The events of one connection, until it drops."""
+        again = set(self.seen)  # a server that begins anew is not believed twice
+        self.heard_at = self.call.clock.now()
+        answer = await self._opened()
+        if answer is None:
+            return
+        batches = self._read(answer.blocks(self.call), again, looks, tell)
+        try:
+            async with _Closing(batches):
+                async for batch in batches:
+                    yield batch
+        except _BROKEN as error:
+            if _is_of_a_signal_handler(error):
+                raise
+            _log("debug", "the stream of %s dropped: %s", self.run.get("id"), error)
+        if self.is_done and tell is not None:
+            await self._tell_end(tell)
+
+    async def _read(
+        self,
+        blocks: AsyncIterator[bytes],
+        again: set[str],
+        looks: Any,
+        tell: Callable[[], Awaitable[None]] | None,
+    ) -> AsyncIterator[list[ServerSentEvent]]:
+        decoder = _Decoder()
+        async with _Closing(blocks):
+            async for block in blocks:
+                batch, failure = self._taken(decoder.feed(block), again)
+                if batch:
+                    yield batch
+                if failure is not None:
+                    raise failure
+                if self.is_done:
+                    return
+                if tell is not None and self._is_time_to_tell():
+                    await tell()
+                if await self._is_over_in_silence(looks):
+                    return
+
+    def _taken(
+        self, events: list[ServerSentEvent], again: set[str]
+    ) -> tuple[list[ServerSentEvent], ModelError | None]:
+        """Note what events tell: those to be handed on, and why the run has failed."""
+        batch = []
+        for event in events:
+            self.heard_at = self.call.clock.now()
+            if event.id:
+                if event.id in again:
+                    continue
+                self.seen.add(event.id)
+                self.last_id = event.id
+            failure = None
+            if event.event == "output":
+                self.shown += len(event.data)
+                if self.client is not None:
+                    event = _with_file(event, self.client)
+            elif event.event == "logs":
+                self.logs.append(event.data)
+            elif event.event in ("error", "done"):
+                failure = self._end(event)
+            batch.append(event)
+            if failure is not None or self.is_done:
+                return batch, failure
+        return batch, None
+
+    async def _opened(self) -> _Answer | None:
+        headers = {
+            "Accept": "text/event-stream",
+            "Cache-Control": "no-store",
+            "Accept-Encoding": "identity",
+        }
+        if self.last_id:
+            headers["Last-Event-ID"] = self.last_id
+        request = _Request("GET", self.url, headers=headers)
+        transport = self.call.client._transport
+        try:
+            answer = await transport.open(self.call, request)
+        except (APIError, NetworkError) as error:
+            _log("debug", "no stream of %s: %s", self.run.get("id"), error)
+            self.is_gone = True
+            return None
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        if kind.strip().lower() == "text/event-stream":
+            return answer
+        answer.close()
+        self.is_gone = True
+        return None
+
+    def _end(self, event: ServerSentEvent) -> ModelError | None:
+        """The failure that an error, or done, tells of; None for a success."""
+        told: Any = _parsed(event.data)
+        told = told if isinstance(told, dict) else {}
+        reason, why = told.get("reason"), told.get("detail")
+        if event.event == "error":
+            why = why or event.data
+        elif reason not in ("error", "failed", "canceled", "aborted"):
+            self.is_done = True
+            if _is_running(self.run):
+                self.run["status"] = "succeeded"
+            return None
+        self.run["status"] = "canceled" if reason == "canceled" else "failed"
+        self.put_logs()
+        if why:
+            why = self.call.client._transport.redacted(str(why), self.call.token)
+        return ModelError(self.run, why)
+
+    async def _tell_end(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Its stream says that it has succeeded; its metrics are news."""
+        path = self.run._path()
+        fresh: Any = await self.call.client._fetched(
+            self.call, "GET", path, patient=True
+        )
+        self.run._take(fresh)
+        await tell()
+
+    def _is_time_to_tell(self) -> bool:
+        """Logs are put together for on_update now and then: each time they are
+        copied."""
+        now = self.call.clock.now()
+        if now - self.told_at < _TELL_GAP:
+            return False
+        self.told_at = now
+        self.put_logs()
+        return True
+
+    def put_logs(self) -> None:
+        """Put the logs that came together with those of before."""
+        if self.logs:
+            self.run["logs"] = (self.run.get("logs") or "") + "".join(self.logs)
+            self.logs = []
+
+    async def _is_over_in_silence(self, looks: Any) -> bool:
+        """Whether the run has ended while its stream says nothing but comments."""
+        if self.call.clock.now() - self.heard_at < _STREAM_SILENCE:
+            return False
+        self.heard_at = self.call.clock.now()
+        return await _next(looks) is _END
+
+
+# ------------------------------------------------------------------------------------
 # Self-hosted models (Cog)
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+# A container speaks Cog's HTTP API (https://cog.run/http). It answers when the run is
+# over, forgets it then, and would run a repeated request again: so one is sent again
+# only where it cannot have been acted on.
 
-def _cog_schema(client: Client, address: str, call: _Call) -> Any:
+
+def _cog_request(method: str, url: str, **more: Any) -> _Request:
+    """A request to a container, which gets neither the token nor the caller's
+    headers."""
+    return _Request(method, url, bare=True, **more)
+
+
+async def _cog_schema(call: _Call, address: str) -> Any:
     """The container's schema, or None where it has none or is not up yet."""
-    call.bare = True
+    request = _cog_request("GET", address + "/openapi.json", tries=1)
     try:
-        return client._transport.request("GET", address + "/openapi.json", "object", call=call, retries=0)
+        return await call.client._transport.request(call, request)
     except (APIError, NetworkError):
         return None
 
-class _CogJob(_Job):
-    """A run in a container of one's own, over Cog's HTTP API (https://cog.run/http).
 
-    The container forgets a run when it ends, and would run a repeated request again: one is sent again only when it
-    cannot have been acted on.
-    """
+class _CogRun(_Run):
+    """One run in a container; a prediction's id is made here, so that it can cancel."""
 
-    def __init__(self, client: Client, target: _Target, input: Any, **options: Any) -> None:
-        _check(options.get("file_encoding_strategy") != "url", "a self-hosted model takes no file by 'url'")
-        _check(options.get("cancel_after") is None, "a self-hosted model keeps no deadline: give timeout= instead")
-        super().__init__(client, target, input, **dict(options, file_encoding_strategy="base64"))
-        self.id, self.call.bare = base64.b32encode(os.urandom(15)).decode("ascii").lower(), True
+    def __init__(
+        self, call: _Call, target: _Target, input: Any, options: _Options
+    ) -> None:
+        if options.strategy == "url":
+            raise ValueError("a self-hosted model takes no file by 'url'")
+        if options.headers:
+            raise ValueError("a self-hosted model keeps no deadline: give timeout=")
+        options.strategy = "base64"
+        super().__init__(call, target, input, options)
+        self.id = base64.b32encode(os.urandom(15)).decode("ascii").lower()
         self.url = f"{target.cog}/predictions/{self.id}"
+        self.is_streamed = False  # whether events came, and no JSON
+        self.end: Any = None  # what the container says at the end
 
-    def start(self) -> Any:
-        """Wait for the container to be up, and check the names of the inputs, which it would not."""
+    async def start(self) -> None:
+        """Wait for the container to be up; check the inputs' names, which it would
+        not."""
         while self.target.fields is None:
-            schema = _cog_schema(self.client, self.target.cog, self.call)
-            if schema is not None or not self._starting():
-                self.target.fields, self.target.iterates = _inputs_of(schema), _iterates({"openapi_schema": schema})
-            else:
-                self.call.pause(self.poll_interval)
-        input = self.body["input"]
-        wrong = [fault for fault in _faults(input, self.target.fields, input) if fault.startswith("there")]
-        _check(not wrong, "; ".join(wrong))
+            schema = await _cog_schema(self.call, self.target.cog)
+            if schema is None and await self._is_starting():
+                await self.call.sleep(self._pause())
+                continue
+            self.target.iterates = _iterates({"openapi_schema": schema})
+            self.target.fields = _inputs_of(schema)
+        given = self.body["input"]
+        wrong = [
+            fault
+            for fault in _faults(given, self.target.fields, given)
+            if fault.startswith("there")
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
-    def output(self) -> Any:
-        with self:
-            deque(self._parts("application/json"), 0)  # to its end
-        return super().output()
+    async def create(self) -> Any:
+        raise ValueError("a container keeps no predictions: use run() or stream()")
 
-    def items(self) -> Iterator[Any]:
-        return self._guarded(_files(value, self.client) if self.use_file_output else value
-                             for kind, value in self._parts() if kind == "output")
+    def _pause(self) -> float:
+        return _poll_gap(self.call.elapsed(), self.client.poll_interval)
 
-    def events(self) -> Iterator[ServerSentEvent]:
-        return self._guarded(_event(kind, value if isinstance(value, str) else json.dumps(value), "",
-                                    self.client if self.use_file_output and kind == "output" else None)
-                             for kind, value in self._parts())
+    async def cancel(self, call: _Call) -> None:
+        url = self.url + "/cancel"
+        request = _cog_request("POST", url, read=_read_nothing, once=True)
+        await self.client._transport.request(call, request)
 
-    def cancel(self, call: _Call) -> None:
-        call.bare = True
-        self.client._transport.request("POST", self.url + "/cancel", "nothing", call=call, noun="cancel")
+    async def output(self) -> Any:
+        async with self:
+            await self.start()
+            parts = self._parts("application/json")
+            async with _Closing(parts):
+                async for _ in parts:
+                    pass
+        return self._shown(self.prediction.get("output"))
 
-    def _starting(self) -> bool:
-        """Whether the container is still setting up. Raises, with its logs, where that has failed."""
+    async def items(self) -> AsyncIterator[Any]:
+        self.is_iterated = True
+        async with self:
+            await self.start()
+            yield None
+            parts = self._parts()
+            async with _Closing(parts):
+                async for kind, value in parts:
+                    if kind == "output":
+                        yield self._shown(value)
+
+    async def events(self) -> AsyncIterator[Any]:
+        self.is_iterated = True
+        client = self.client if self.options.use_file_output else None
+        async with self:
+            await self.start()
+            yield None
+            parts = self._parts()
+            async with _Closing(parts):
+                async for kind, value in parts:
+                    data = value if isinstance(value, str) else json.dumps(value)
+                    event = _event(kind, data)
+                    if client is not None and kind == "output":
+                        event = _with_file(event, client)
+                    yield event
+
+    async def _is_starting(self) -> bool:
+        """Whether the container is still setting up. Raises where that has failed."""
+        request = _cog_request("GET", self.target.cog + "/health-check")
         try:
-            health = self.client._transport.request("GET", self.target.cog + "/health-check", "object", call=self.call)
-        except APIError:  # no Cog that is known, or something before it: the run will tell
+            health = await self.client._transport.request(self.call, request)
+        except APIError:  # no Cog that is known, or something before it
             return False
-        status, logs = str(health.get("status")).upper(), (health.get("setup") or {}).get("logs")
+        status = str(health.get("status")).upper()
         if status in ("SETUP_FAILED", "DEFUNCT"):
-            raise ReplicateError(f"{self.target.cog} cannot run its model ({status}): {logs or 'no logs'}", detail=logs)
+            setup = health.get("setup")
+            logs = setup.get("logs") if isinstance(setup, dict) else None
+            where = self.target.cog
+            text = f"{where} cannot run its model ({status}): {logs or 'no logs'}"
+            raise ReplicateError(text, detail=logs)
         return status == "STARTING"
 
-    def _sent(self, accept: str) -> Any:
-        """Send the run, as soon as the container takes it, and return the open answer."""
-        headers = {"Accept": accept, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+    async def _sent(self, accept: str) -> _Answer:
+        """Send the run as soon as the container takes it; return the open answer."""
         while True:
-            self.prediction = Prediction({"id": self.id, "status": "starting", **self.body}, self.client)
+            data = {"id": self.id, "status": "starting", **self.body}
+            self.prediction = Prediction(data, self.client)
+            request = self._request(accept)
             try:
-                return self.client._transport.request("PUT", self.url, "open", call=self.call, headers=headers,
-                                                      noun="run", hold=None, body=json.dumps(self.body).encode())
+                return await self.client._transport.open(self.call, request)
             except ReplicateError as error:
-                if not error._sent or 400 <= (error.status or 0) < 500 or error.status == 503:
-                    self.prediction = None  # it runs nothing, so there is nothing to cancel
+                if not request.sent or error.status == 503:
+                    self.prediction = (
+                        None  # it runs nothing: nothing is to be cancelled
+                    )
                 if error.status == 406 and accept != "application/json":
-                    return self._sent("application/json")
+                    accept = "application/json"
+                    continue
                 if error.status not in (409, 503):
                     raise
-            self._starting()
-            self.call.pause(self.poll_interval)
+            await self._is_starting()
+            await self.call.sleep(self._pause())
 
-    def _parts(self, accept: str = "text/event-stream") -> Iterator[tuple[str, Any]]:
-        """Run it to its end: pairs of an event's name and value, output and logs as they come, then done."""
-        end: Any = {}
+    def _request(self, accept: str) -> _Request:
+        return _cog_request(
+            "PUT",
+            self.url,
+            body=json.dumps(self.body, allow_nan=False).encode(),
+            headers={
+                "Accept": accept,
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            once=True,
+            noun="run",
+            hold=None,
+        )
+
+    async def _parts(
+        self, accept: str = "text/event-stream"
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Run it to its end: pairs of an event's kind and value, then done."""
+        answer = await self._sent(accept)
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        self.is_streamed = kind.strip().lower() == "text/event-stream"
         try:
-            with self._sent(accept) as response:
-                events = response.events()
-                end = _read(response, "object") if events is None else end
-                for event in events or ():
-                    told: Any = _parsed(event.data)
-                    if event.event == "output":
-                        yield "output", told.get("chunk")
-                    elif event.event == "log":
-                        yield "logs", told.get("data")
-                    elif event.event == "completed":
-                        end = told
-                        break
-            ended = end.get("status", "processing") not in _RUNNING  # a 202 is an answer, but no end
-        except (*_BROKEN, AttributeError) as error:
-            failure = self.client._transport.explained(error, "PUT", self.url, self.call)
-            failure.args = (str(failure) + _may_exist("run"),)
-            raise failure from None
-        if not ended:
-            raise NetworkError(f"{self.target.cog} told no end of the run, and cannot be asked later: it may still run")
-        self.prediction._take(end)
-        if events is None:
-            yield from (("output", item) for item in self.prediction._items(self.call))
-        self.prediction._must_have_succeeded()
-        yield "done", "{}"
+            if self.is_streamed:
+                parts = self._streamed_parts(answer.blocks(self.call))
+                async with _Closing(parts):
+                    async for part in parts:
+                        yield part
+            else:
+                await self._read_whole(answer.blocks(self.call))
+        except _BROKEN as error:
+            if _is_of_a_signal_handler(error):
+                raise
+            raise self._broken(error) from None
+        for part in await self._ended(self.end):
+            yield part
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Transport
-# ---------------------------------------------------------------------------------------------------------------------
-#
-#   request() -> urllib.request's opener: proxies, redirects, then http_open()
-#                  -> a kept connection, or a new one: connect, CONNECT, TLS    nothing sent yet
-#                  -> head and body leave, the answer's head comes              sent: outcome unknown
-#             -> _read()  the body; a whole one sends its connection back to the pool
+    async def _streamed_parts(
+        self, blocks: AsyncIterator[bytes]
+    ) -> AsyncIterator[tuple[str, Any]]:
+        decoder = _Decoder()
+        async with _Closing(blocks):
+            async for block in blocks:
+                for event in decoder.feed(block):
+                    if event.event == "completed":
+                        self.end = _parsed(event.data)
+                    elif event.event in ("output", "log"):
+                        yield self._part(event)
 
-_AGENT = f"replicate-onefile/{__version__}"
-_OURS, _PLAIN_URL = re.compile(r"(^|\.)replicate\.com$"), re.compile(r"[!#-;=?-\[\]_a-z~]*")
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")  # urllib reads no_proxy at each request
-_BROKEN = (OSError, http.client.HTTPException, ValueError)  # what the standard library raises where a transfer fails
+    async def _read_whole(self, blocks: AsyncIterator[bytes]) -> None:
+        whole = bytearray()
+        async for block in blocks:
+            whole += block
+            if len(whole) > _ANSWER_MOST:
+                raise ValueError("the answer is too large")
+        self.end = _read_object(bytes(whole))
 
-def _log(text: str, *values: Any) -> None:
-    """Log at DEBUG level to the logger "replicate". Where nothing has imported logging, nobody can be listening."""
-    logging = sys.modules.get("logging")
-    if logging is not None and hasattr(logging, "getLogger"):
-        logger = logging.getLogger("replicate")
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(text, *(value() if callable(value) else value for value in values))
+    def _part(self, event: ServerSentEvent) -> tuple[str, Any]:
+        told: Any = _parsed(event.data)
+        if not isinstance(told, dict):
+            raise ValueError("an event that is no JSON object")
+        if event.event == "log":
+            logs = self.prediction.get("logs") or ""
+            self.prediction["logs"] = logs + str(told.get("data") or "")
+            return "logs", told.get("data") or ""
+        return "output", told.get("chunk")
 
-class _Throttle:
-    """The rate limit as 429 answers teach it: whoever creates waits here for a turn, with all threads of the client.
+    def _broken(self, error: BaseException) -> ReplicateError:
+        request = self._request("")
+        request.sent = True
+        return self.client._transport.explained(self.call, request, error)
 
-    No lock is held while anybody waits. The gap between creations doubles with each 429 and shrinks with each success.
+    async def _ended(self, end: Any) -> list[tuple[str, Any]]:
+        """Take what the container says at the end; what is still to be yielded."""
+        if not isinstance(end, dict) or _is_running(end) or not end.get("status"):
+            raise NetworkError(
+                f"{self.target.cog} told no end of the run, and cannot be asked later: "
+                "it may still run"
+            )
+        self.prediction._take({"id": self.id, **self.body, **end})
+        await self._tell()
+        _must_have_succeeded(self.prediction)
+        if self.is_streamed:
+            return [("done", "{}")]
+        output = self.prediction.get("output")
+        items = output if isinstance(output, list) else [output]
+        parts = [("output", item) for item in items if item is not None]
+        return [*parts, ("done", "{}")]
+
+
+# ------------------------------------------------------------------------------------
+# Inputs
+# ------------------------------------------------------------------------------------
+
+_PLAIN = frozenset((str, int, bool, type(None)))  # JSON as they are
+_FILES = (bytes, bytearray, memoryview, os.PathLike)  # and what can read()
+_LISTS = (abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Held while a file is read: several runs may send the same handle of the caller's.
+_reading = threading.Lock()
+
+
+class _Inputs:
+    """A model's input on its way to JSON: encode() checks it, upload() sends files."""
+
+    def __init__(self, strategy: str | None = None) -> None:
+        self.strategy = strategy  # "base64", "url", or None: by the file's size
+        # Where in the encoded input a _Source stands in place of its URL.
+        self.large: list[tuple[Any, Any]] = []
+
+    def encode(self, value: Any) -> Any:
+        """The JSON form of an input; no request is made, the caller's stays as it is.
+
+        Raises TypeError and ValueError, with the place of what is wrong.
+        """
+        if value is None:
+            return {}
+        if not isinstance(value, abc.Mapping):
+            raise ValueError(
+                f"input is a dict of the model's inputs, not {_short(value)}"
+            )
+        return self.encoded(value, ("input",))
+
+    def encoded(self, value: Any, place: tuple[Any, ...]) -> Any:
+        """The JSON form of a value; place: the keys that lead to it.
+
+        First what there may be much of: it is to cost no more than json.dumps.
+        """
+        if type(value) is list:
+            return self._listed(value, place)
+        if type(value) is dict:
+            return self._mapped(value, place)
+        if value is None or isinstance(value, (str, int)):
+            return value
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                where = _place_of(place)
+                raise ValueError(f"{where} is {value!r}, which JSON cannot say")
+            return value
+        if isinstance(value, File):
+            return _file_url(value)
+        if isinstance(value, _FILES) or callable(getattr(value, "read", None)):
+            return self._file(value, place)
+        return self._converted(value, place)
+
+    def _listed(self, value: Iterable[Any], place: tuple[Any, ...]) -> Any:
+        made = list(value)
+        return self._filled(made, enumerate(made), place)
+
+    def _mapped(self, value: Mapping[Any, Any], place: tuple[Any, ...]) -> Any:
+        for key in value:
+            if not isinstance(key, str):
+                where = _place_of(place)
+                raise ValueError(f"{where} has a key that is no text: {_short(key)}")
+        made = dict(value)
+        return self._filled(made, made.items(), place)
+
+    def _filled(self, made: Any, items: Iterable[Any], place: tuple[Any, ...]) -> Any:
+        """A list or dict with the JSON form of each item in its place."""
+        if len(place) > _NESTED_MOST:
+            where = _place_of(place[:4])
+            raise ValueError(f"{where}... contains itself, or is nested too deeply")
+        for key, item in items:
+            if type(item) not in _PLAIN:
+                made[key] = self.encoded(item, (*place, key))
+                if isinstance(made[key], _Source):
+                    self.large.append((made, key))
+        return made
+
+    def _converted(self, value: Any, place: tuple[Any, ...]) -> Any:
+        if isinstance(value, abc.Mapping):
+            return self._mapped(value, place)
+        if isinstance(value, _LISTS):
+            return self._listed(value, place)
+        for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
+            plain = getattr(value, convert, lambda: value)()
+            if type(plain) is not type(value):
+                return self.encoded(plain, place)
+        raise TypeError(
+            f"{_place_of(place)} is {type(value).__name__}: "
+            "give JSON values, files, paths, bytes, arrays or dates"
+        )
+
+    def _file(self, value: Any, place: tuple[Any, ...]) -> Any:
+        """A file as a data URI or, where it is to be uploaded, as its _Source."""
+        most = math.inf if self.strategy == "base64" else _UPLOAD_MOST
+        source = _Source(value, place=_place_of(place), most=most)
+        if self.strategy == "url":
+            return source
+        if self.strategy is None and source.size > _INLINE_MOST:
+            return source
+        content: str = base64.b64encode(b"".join(source.blocks())).decode("ascii")
+        return f"data:{source.kind};base64,{content}"
+
+    async def upload(self, call: _Call) -> None:
+        """Upload what is too large to go inline; what fails goes no other way."""
+        send = functools.partial(
+            call.client._fetched, read=_read_created, once=True, noun="file"
+        )
+        for holder, key in self.large:
+            file = await send(call, "POST", "/files", File, holder[key])
+            holder[key] = _file_url(file)
+        self.large = []
+
+
+def _place_of(place: tuple[Any, ...]) -> str:
+    """A place in an input as one writes it: input['images'][2]."""
+    return place[0] + "".join(f"[{_short(key)}]" for key in place[1:])
+
+
+def _file_url(file: File) -> str:
+    """The address at which models find an uploaded file."""
+    url = _found(file, "urls", "get")
+    if not isinstance(url, str):
+        raise NetworkError(
+            f"the API's answer has no URL for file {_short(file.get('id'))}"
+        )
+    return url
+
+
+class _Source:
+    """A file on its way in, as the body of a request: multipart/form-data (RFC 7578).
+
+    It can be sent as often as need be, from where it stood when this was made. A handle
+    of the caller's is left open, and where it stood.
     """
 
-    def __init__(self) -> None:
-        self.lock, self.next, self.gap = threading.Lock(), 0.0, 0.0
+    is_ours = False  # whether the file is to be closed with this
 
-    def wait(self, call: _Call) -> None:
-        while self.gap:
-            with self.lock:
-                now, turn = call.clock.now(), self.next
-                if now >= turn:
-                    self.next = now + self.gap
-                    return
-            call.sleep(turn - now)
+    def __init__(
+        self,
+        thing: Any,
+        name: str | None = None,
+        kind: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        place: str = "file",
+        most: float = _UPLOAD_MOST,
+    ) -> None:
+        self.place = place
+        try:
+            first = self._open(thing, most)
+        except (AttributeError, OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{place} cannot be read: {error}") from error
+        if self.size > most:
+            raise ValueError(
+                f"{place} is larger than the 100 MiB that the files API takes: "
+                "give a URL of it"
+            )
+        name = _CONTROL.sub("_", name or _file_name(thing))
+        self.kind = kind or _media_type(name, first)
+        if _CONTROL.search(self.kind):
+            raise ValueError(f"content_type is one as image/png, not {self.kind!r}")
+        self._wrap(name or "file", json.dumps(metadata or {}, allow_nan=False))
 
-    def learn(self, throttled_until: float | None) -> None:
-        with self.lock:
-            self.next = max(self.next, throttled_until or 0.0)
-            gap = 0.9 * self.gap if throttled_until is None else max(_GAP_LEAST, 2 * self.gap)
-            self.gap = min(_GAP_MOST, gap) if gap > _GAP_LEAST / 10 else 0.0
+    def _open(self, thing: Any, most: float) -> bytes:
+        """Learn where it starts and how long it is, and return its first bytes."""
+        self.file = thing
+        if isinstance(thing, (str, os.PathLike)):
+            self.file = open(thing, "rb")  # noqa: SIM115  # closed by __del__
+            self.is_ours = True
+        elif isinstance(thing, (bytes, bytearray, memoryview)):
+            self.file = io.BytesIO(thing)
+        elif hasattr(getattr(thing, "buffer", None), "read"):  # opened as text
+            if thing.seekable():
+                thing.seek(thing.tell())  # it has read ahead
+            self.file = thing.buffer
+        if not _can_seek(self.file):
+            self.file, self.is_ours = _copied(self.file, most), True
+        self.start: int = self.file.tell()
+        first: bytes = self.file.read(512)
+        self.file.seek(0, io.SEEK_END)
+        self.size = max(0, self.file.tell() - self.start)
+        self.file.seek(self.start)
+        return first
 
-class _Request(urllib.request.Request):
-    """A request with what its connection needs to know of it."""
+    def _wrap(self, name: str, metadata: str) -> None:
+        """Make what stands before the content, after it, and in the request's head."""
+        boundary = os.urandom(16).hex()
+        quoted = re.sub(r'(["\\])', r"\\\1", name)
+        part = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        head = (
+            f'{part}"content"; filename="{quoted}"\r\nContent-Type: {self.kind}\r\n\r\n'
+        )
+        tail = ""
+        fields = {"filename": name, "type": self.kind, "metadata": metadata}
+        for field, value in fields.items():
+            tail += f'\r\n{part}"{field}"\r\n\r\n{value}'
+        tail += f"\r\n--{boundary}--\r\n"
+        self.head = head.encode("utf-8", "replace")
+        self.tail = tail.encode("utf-8", "replace")
+        self.headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(self.head) + self.size + len(self.tail)),
+        }
 
-    call: _Call
-    patience: float | None = None  # seconds for the whole head of the answer; None: as long as it and its body take
-    noun = ""  # what it creates, "" if it may be repeated
-    sent = False  # whether a first byte may have left
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        yield from self.blocks()
+        yield self.tail
 
-class _Transport(urllib.request.AbstractHTTPHandler, urllib.request.HTTPRedirectHandler,
-                 urllib.request.HTTPErrorProcessor):
-    """Sends requests and reads answers: retries, redirects, proxies, kept connections, and who gets the token."""
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content alone, as many bytes as there were when this was made."""
+        sent = 0
+        while sent < self.size:
+            with _reading:
+                self.file.seek(self.start + sent)
+                block: bytes = self.file.read(min(self.size - sent, _BLOCK))
+                self.file.seek(self.start)
+            if not block:
+                raise ReplicateError(f"{self.place} became shorter while it was sent")
+            sent += len(block)
+            yield block
 
-    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
+    def __del__(self) -> None:
+        if self.is_ours:
+            self.file.close()
 
-    def __init__(self, client: Client, seconds: float, retries: int, headers: Mapping[str, str], proxies: Any,
-                 ssl_context: Any) -> None:
-        _check(not re.search(r"[\r\n\0]", "".join(itertools.chain(*headers.items()))), "a header has a line end in it")
-        self.client, self.seconds, self.retries, self.proxies = client, seconds, retries, proxies
-        self.own_headers = {name.capitalize(): _Secret(value) for name, value in headers.items()}
-        self.ssl_context, self.random, self.throttle = ssl_context, random.random, _Throttle()
-        self.idle: dict[Any, list[Any]] = {}  # kept connections by where they go, newest last
-        self.opener_for: Any = None
-        weakref.finalize(client, lambda idle: [one.close() for kept in idle.values() for one in kept], self.idle)
 
-    def request(self, method: str, url: str, read: str, *, call: _Call, body: Any = None,
-                headers: Mapping[str, Any] | None = None, noun: str = "", hold: float | None = 0.0,
-                retries: int | None = None) -> Any:
-        """Send a request until it succeeds or may not be sent again, and return _read(response, read).
+def _can_seek(file: Any) -> bool:
+    """Whether a file can be read from anywhere, and gives bytes."""
+    seekable = getattr(file, "seekable", None)
+    return seekable is not None and seekable() and isinstance(file.read(0), bytes)
 
-        hold is the seconds that the server was asked to hold it, None for a run that takes as long as it takes. noun
-        says what it creates: then it is repeated only if the server cannot have acted on it (promise 1).
-        """
-        creates = noun not in ("", "cancel")
-        for attempt in itertools.count():
-            if creates:
-                self.throttle.wait(call)
-            started, status, request = time.monotonic(), "failed", None
-            try:
-                call.check()
-                request = self._prepared(method, url, body, headers or {}, call)
-                request.noun, request.patience = noun, None if hold is None else self.seconds + hold
-                response = self._opener().open(request)
-                status = str(response.status)
-                if 200 <= response.status < 300:
-                    result = _read(response, read)
-                    call.in_flight = False
-                    if creates:
-                        self.throttle.learn(None)
-                    return result
-                failure: ReplicateError = self._refusal(response, method, url, noun)
-                call.in_flight = False
-            except _BROKEN as error:
-                failure = self.explained(error, method, url, call, noun, request)
-            finally:
-                _log("%s %s %s %d ms, attempt %d", method, lambda: _split(url).path[:200] or "/", status,
-                     (time.monotonic() - started) * 1000, attempt + 1)
-            self.wait_for_retry(failure, noun, attempt, call, retries)
 
-    def wait_for_retry(self, failure: ReplicateError, noun: str, attempt: int, call: _Call,
-                       retries: int | None = None) -> None:
-        """Sleep until a request may be sent again, or raise the failure where it may not: the one rule for all."""
-        known = isinstance(failure, (APIError, NetworkError)) and not failure._final
-        safe = not noun and (failure.status or 500) >= 500 or failure.status == 429 or not failure._sent
-        if not (known and safe and attempt < (self.retries if retries is None else retries)):
-            raise failure  # outside of any except block, so that no traceback leads to headers
-        delay = failure.retry_after  # the server's word beats a guess
-        delay = min(_WAIT_MOST, self.random() * _BACKOFF * 2 ** attempt if delay is None else delay)
-        if failure.status == 429:
-            self.throttle.learn(call.clock.now() + delay)
-        call.sleep(delay)
+def _copied(file: Any, most: float) -> Any:
+    """A copy of what can be read but once; it ends soon after `most` bytes."""
+    import tempfile
 
-    def _prepared(self, method: str, url: str, body: Any, headers: Mapping[str, Any], call: _Call) -> _Request:
-        """The request for a URL: the only place where the token and the caller's own headers are added (promise 5)."""
-        if not url[:8].lower().startswith(("http://", "https://")):
-            raise ReplicateError(f"will not open {_short(self.redacted(url))}: http and https only")
-        whole, base = {name.capitalize(): value for name, value in headers.items()}, self.client.base_url
-        whole.setdefault("User-agent", _AGENT)
-        called = url.startswith(base + "/")
-        here: Any
-        here, api = ("", "") if called else (_origin(url), _origin(base))
-        if not called and re.search(r"[%\s\\]", _split(url).netloc):  # would be read as another host further on
-            raise ReplicateError(f"will not open {_short(self.redacted(url))}: that is no host")
-        if here == api and not call.bare:
-            whole.update(self.own_headers)
-        trusted = here == api or here[0] == api[0] == "https" and _OURS.search(here[1]) and _OURS.search(api[1])
-        if trusted and not call.bare and "Authorization" not in self.own_headers:
-            token = self.client._token()
-            if called and not token:
-                raise ReplicateError("no API token: set REPLICATE_API_TOKEN, or give Client(api_token=); get one at "
-                                     + _TOKENS_PAGE)
-            whole.update({"Authorization": _Secret("Bearer " + token)} if token else {})
-        url = url if _PLAIN_URL.fullmatch(url) else urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-        request = _Request(url, body, method=method)
-        request.headers, request.call = whole, call
-        return request
+    block = file.read(_BLOCK)
+    copy: Any = tempfile.SpooledTemporaryFile(_MEMORY_MOST)  # noqa: SIM115
+    while block and copy.tell() <= most:
+        copy.write(block.encode() if isinstance(block, str) else block)
+        block = file.read(_BLOCK)
+    copy.seek(0)
+    return copy
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Follow the redirect of a GET with the headers that the new origin may have, and no other redirect."""
-        if req.get_method() != "GET":
+
+def _file_name(thing: Any) -> str:
+    """The name of a path or handle; "" for one that has none, as <stdin> and bytes."""
+    name = getattr(thing, "name", "")
+    if isinstance(thing, (str, os.PathLike)):
+        name = os.fspath(thing)
+    if not isinstance(name, str) or name.startswith("<"):
+        return ""
+    return os.path.basename(name)
+
+
+# What a file begins with, and its media type: the formats that models take.
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"RIFF....WAVE", "audio/wav"),
+    (rb"RIFF....AVI ", "video/x-msvideo"),
+    (rb"BM....\0\0\0\0", "image/bmp"),
+    (rb"II\*\0|MM\0\*", "image/tiff"),
+    (rb"\0...ftypavif", "image/avif"),
+    (rb"\0...ftyphei", "image/heic"),
+    (rb"\0...ftypM4A", "audio/mp4"),
+    (rb"\0...ftypqt", "video/quicktime"),
+    (rb"\0...ftyp", "video/mp4"),
+    (rb"fLaC\0", "audio/flac"),
+    (rb"OggS\0", "audio/ogg"),
+    (rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]", "audio/mpeg"),
+    (rb"\x1a\x45\xdf\xa3", "video/webm"),
+    (rb"%PDF-\d", "application/pdf"),
+    (rb"PK\x03\x04", "application/zip"),
+    (rb"\x1f\x8b", "application/gzip"),
+    (rb".{257}ustar", "application/x-tar"),
+    (rb"glTF\x02", "model/gltf-binary"),
+)
+
+
+def _media_type(name: str, first: bytes = b"") -> str:
+    """The media type by the name, else by the first bytes; text is never guessed at."""
+    import mimetypes
+
+    guessed, packed = mimetypes.guess_type(name)
+    if guessed and not packed:  # packed: what was guessed is inside
+        return guessed
+    for signature, kind in _SIGNATURES:
+        if re.match(signature, first, re.DOTALL):
+            return kind
+    return "application/octet-stream"
+
+
+# ------------------------------------------------------------------------------------
+# Schemas
+# ------------------------------------------------------------------------------------
+#
+# A model's schema comes from the network: whatever its form, nothing here raises. It
+# serves to tell a mistake before a run is paid for, not to refuse what it forgot.
+
+
+def _found(data: Any, *keys: str) -> Any:
+    """What stands below keys in JSON of any form; None where nothing does."""
+    for key in keys:
+        if not isinstance(data, dict):
             return None
-        fp.close()  # its body is of no interest, and may have no end
-        if req.type == "https" and newurl[:6].lower() != "https:":
-            raise ReplicateError(f"will not follow a redirect from https to {_short(self.redacted(newurl))}")
-        kept = {name: req.headers[name] for name in req.headers if name in ("Accept", "Accept-encoding", "Last-event-id")}
-        request = self._prepared("GET", newurl, None, kept, req.call)
-        request.patience = req.patience
-        return request
+        data = data.get(key)
+    return data
 
-    def http_error_default(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
-        return fp
 
-    def redacted(self, text: str) -> str:
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+class _Field:
+    """One input of a model, from its schema."""
+
+    def __init__(self, name: str, schema: Any, openapi: Any, required: bool) -> None:
+        schema = _resolved(schema, openapi)
+        self.name = name
+        self.required = required
+        self.types = [kind for kind in schema["types"] if kind != "null"]
+        self.nullable = bool(schema.get("nullable")) or "null" in schema["types"]
+        self.choices = _listed(schema.get("enum"))
+        self.items = _resolved(schema.get("items"), openapi)
+        self.secret = schema.get("format") == "password"
+        self.file = "uri" in (schema.get("format"), self.items.get("format"))
+        self.least = schema.get("minimum", schema.get("ge"))
+        self.most = schema.get("maximum", schema.get("le"))
+        self.order = schema.get("x-order")
+        self.default = schema.get("default")
+        self.description = str(schema.get("description") or "")
+
+    def fault(self, value: Any) -> str:
+        """What is wrong with a value, "" if nothing; a secret is not shown."""
+        if value is None and self.nullable:
+            return ""
+        if self.file and isinstance(value, (bytes, os.PathLike)):
+            return ""
+        wrong = self._wrong(value)
+        if not wrong or self.secret:
+            return wrong
+        wrong += f", not {_short(value)}"
+        if self.choices:
+            wrong += _nearest(str(value)[:80], [str(choice) for choice in self.choices])
+        return wrong
+
+    def _wrong(self, value: Any) -> str:
+        if self.choices and value not in self.choices:
+            return "is to be one of its choices"
+        if not _fits(value, self.types):
+            return f"is to be {' or '.join(self.types)}"
+        if isinstance(value, list) and not self.file:
+            kinds = self.items["types"]
+            if not all(_fits(item, kinds) for item in value):
+                return f"is to be a list of {' or '.join(kinds)}"
+        if not _is_number(value):
+            return ""
+        if _is_number(self.least) and value < self.least:
+            return f"is at least {self.least}"
+        if _is_number(self.most) and value > self.most:
+            return f"is at most {self.most}"
+        return ""
+
+    def parse(self, text: str) -> Any:
+        """A text as the value that the schema takes it for; a string as it stands."""
+        for choice in self.choices:
+            if text == choice or text == json.dumps(choice):
+                return choice
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        if "string" in self.types:
+            if isinstance(value, (list, dict)) and _fits(value, self.types):
+                return value
+            return text
+        if "array" not in self.types or isinstance(value, list):
+            return value
+        if "string" in self.items["types"] or not self.items["types"]:
+            return [text]
+        return [value]
+
+
+def _fits(value: Any, types: Sequence[str]) -> bool:
+    """Whether a value is of one of these JSON Schema types; an unknown one is any."""
+    return not types or any(_is_of(value, kind) for kind in types)
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether a value is of a JSON Schema type; 1.0 is an integer, true no number."""
+    if kind == "integer":
+        return _is_number(value) and value == int(value)
+    if kind == "number":
+        return _is_number(value)
+    known = {"string": str, "boolean": bool, "array": list, "object": dict}
+    return isinstance(value, known.get(kind, object))
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown word: what was meant, or what there is."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    if near:
+        return f": did you mean {near[0]!r}?"
+    more = " ..." if len(known) > _SHOWN_MOST else ""
+    return f": there are {', '.join(known[:_SHOWN_MOST])}{more}"
+
+
+def _resolved(schema: Any, openapi: Any) -> dict[str, Any]:
+    """A schema with its references and options merged into it, beneath what it says.
+
+    `types` are the JSON Schema types of all of them.
+    """
+    parts: list[dict[str, Any]] = []
+    types: list[str] = []
+    waiting = [(schema, True)]  # and whether nothing above it has told a type
+    while waiting and len(parts) < _PARTS_MOST:
+        part, is_open = waiting.pop(0)
+        if not isinstance(part, dict):
+            continue
+        parts.append(part)
+        kind = part.get("type")
+        if isinstance(kind, str):
+            if is_open:
+                types.append(kind)
+            is_open = False
+        name = str(part.get("$ref")).rpartition("/")[2]
+        beneath = [_found(openapi, "components", "schemas", name)]
+        for key in ("allOf", "anyOf", "oneOf"):
+            beneath += _listed(part.get(key))
+        waiting += [(one, is_open) for one in beneath]
+    merged: dict[str, Any] = {}
+    for part in reversed(parts):
+        merged.update(part)
+    return dict(merged, types=[*dict.fromkeys(types)])
+
+
+def _part(openapi: Any, name: str) -> dict[str, Any]:
+    """A part of a model's schema, as "Input" and "Output"."""
+    return _resolved({"$ref": name}, openapi)
+
+
+def _inputs_of(openapi: Any, part: str = "Input") -> dict[str, _Field]:
+    """A model's inputs by name, in their order; {} where there is no schema."""
+    schema = _part(openapi, part)
+    required, properties = _listed(schema.get("required")), schema.get("properties")
+    fields = []
+    if isinstance(properties, dict):
+        for name, part in properties.items():
+            fields.append(_Field(name, part, openapi, name in required))
+    fields.sort(key=lambda field: field.order if _is_number(field.order) else math.inf)
+    return {field.name: field for field in fields}
+
+
+def _faults(
+    input: Mapping[str, Any],
+    fields: Mapping[str, _Field],
+    unchecked: Iterable[str] = (),
+) -> list[str]:
+    """All that is wrong with an input, but for the values of `unchecked`.
+
+    Where there is no schema, nothing is.
+    """
+    wrong = []
+    for name in input if fields else ():
+        if name not in fields:
+            wrong.append(f"there is no input {name!r}{_nearest(name, [*fields])}")
+        elif name not in unchecked:
+            fault = fields[name].fault(input[name])
+            if fault:
+                wrong.append(f"{name} {fault}")
+    for name, field in fields.items():
+        if field.required and name not in input:
+            wrong.append(f"{name} is required")
+    return wrong
+
+
+def _iterates(version: Mapping[str, Any]) -> bool:
+    """Whether a version's output comes item by item: its schema says, or its age."""
+    output = _part(version.get("openapi_schema"), "Output")
+    if output["types"] != ["array"]:
+        return False
+    if output.get("x-cog-array-type") == "iterator":
+        return True
+    text = str(version.get("cog_version"))
+    numbers = re.match(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})", text)
+    if numbers is None:  # as "dev"
+        return False
+    return tuple(int(number) for number in numbers.groups()) < _MARKED_SINCE
+
+
+async def _description(call: _Call, ref: Any) -> tuple[str, Any]:
+    """A model's description, and its schema: None where there is none to be had."""
+    if isinstance(ref, Version):
+        return "", ref.get("openapi_schema")
+    target, fetched = _target(ref), call.client._fetched
+    if target.cog:
+        return "", await _cog_schema(call, target.cog)
+    if target.path.startswith("/deployments"):
+        path = target.path.rpartition("/")[0]
+        deployment = await fetched(call, "GET", path, Deployment)
+        release = _found(deployment, "current_release")
+        if not release:
+            return "", None
+        target = _target(f"{_found(release, 'model')}:{_found(release, 'version')}")
+    if target.model is None:
+        return "", None
+    path = _path("models", *target.model)
+    if target.version:
+        path += _path("versions", target.version)
+        version = await fetched(call, "GET", path, Version)
+        return "", version.get("openapi_schema")
+    model = await fetched(call, "GET", path, Model)
+    schema = _found(model, "latest_version", "openapi_schema")
+    return str(model.get("description") or ""), schema
+
+
+# ------------------------------------------------------------------------------------
+# Transport
+# ------------------------------------------------------------------------------------
+#
+#   request(), open()     until it succeeds or may not be sent again
+#     _attempt()          once: the answer, read, or why there is none
+#       _followed()       the redirects of a GET; _credentials() for each address
+#         _exchange()     one connection: _send() and _receive() are all that blocks
+#     retry()             _may_repeat() is the rule; the server's word on when, or a
+# guess
+
+_AGENT = f"replicate-onefile/{__version__}"
+_OURS = re.compile(r"([a-z0-9-]{1,63}\.){0,9}replicate\.com")
+_AUTHORITY = re.compile(
+    r"(https?)://(\[[0-9a-f:.]{2,45}\]|[^\s/?#@:\[\]\\%<>\"'^`{|}\x00-\x20\x7f]{1,255})"
+    r"(?::([0-9]{0,5}))?(?=[/?#]|$)",
+    re.IGNORECASE,
+)
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+# What is raised below the transport where a transfer fails:
+_BROKEN = (OSError, http.client.HTTPException, ValueError)
+
+
+def _log(level: str, text: str, *values: Any) -> None:
+    """Log to the logger "replicate". Where nothing has imported logging, nobody
+    listens."""
+    logging = sys.modules.get("logging")
+    if logging is None or not hasattr(logging, "getLogger"):
+        return
+    logger = logging.getLogger("replicate")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    getattr(logger, level)(text, *values)
+
+
+def _log_warning(text: str, *values: Any) -> None:
+    _log("warning", text, *values)
+
+
+class _Address(namedtuple("_Address", "scheme host port target")):
+    """An http or https address, read: the one that is trusted is the one dialled."""
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        return self.scheme, self.host, self.port
+
+    @property
+    def netloc(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = {"http": 80, "https": 443}[self.scheme]
+        return host if self.port == usual else f"{host}:{self.port}"
+
+    @property
+    def path(self) -> str:
+        return str(self.target).partition("?")[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _address(url: str) -> _Address:
+    """Read an address. The only parser of them; ValueError for what it does not
+    take."""
+    found = _AUTHORITY.match(url)
+    if found is None:
+        raise ValueError("that is no http or https address with a host")
+    scheme, host = found[1].lower(), found[2].lower().strip("[]")
+    if not host.isascii():
+        host = host.encode("idna").decode()  # a UnicodeError is a ValueError
+    labels = host.rstrip(".").split(".")
+    if ":" not in host and not all(0 < len(label) < 64 for label in labels):
+        raise ValueError(
+            "a part of its host's name is empty, or longer than 63 letters"
+        )
+    port = int(found[3] or {"http": 80, "https": 443}[scheme])
+    if not 0 < port < 65536:
+        raise ValueError("its port is none")
+    target = url[found.end() :].partition("#")[0]
+    if target[:1] != "/":
+        target = "/" + target
+    target = urllib.parse.quote(target, safe="%/:=&?~+!$,;'@()*[]|-._")
+    return _Address(scheme, host, port, target)
+
+
+class _Request:
+    """What is asked for, and how the answer is read."""
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        *,
+        read: Callable[[bytes], Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        once: bool = False,
+        noun: str = "",
+        hold: float | None = 0.0,
+        tries: int | None = None,
+        patient: bool = False,
+        bare: bool = False,
+        file: bool = False,
+    ) -> None:
+        self.method = method
+        self.url = url  # a whole address
+        self.read = read or _read_object  # makes the result of the body
+        self.body = body  # None, bytes, or a _Source
+        self.headers = headers or {}
+        self.once = once  # must not be acted on twice (promise 1)
+        self.noun = noun  # what it creates, for messages; "" where nothing
+        self.hold = (
+            hold  # seconds that the server may hold it; None: as long as it takes
+        )
+        self.tries = tries  # how often at the most; None: as the client says
+        self.patient = (
+            patient  # whether a 429 is no try that counts: it is part of a run
+        )
+        self.bare = bare  # goes to a container: neither token nor headers of the caller
+        self.file = file  # an address that a model's output names
+        # Kept by _Transport, for the present attempt:
+        self.sent = False  # whether the server may have acted on it
+        self.sent_at = 0.0  # by the client's clock
+        self.waiting: _Connection | None = None  # given up; its answer may still come
+        self.is_read = False  # whether that is being read
+        self.answer: _Answer | None = None  # once it was
+
+    @property
+    def path(self) -> str:
+        """The path, for messages: a query may hold a signature."""
+        return urllib.parse.quote(_shown_path(self.url), safe="%/:=&~+!$,;'@()*[]")
+
+
+def _shown_path(url: str) -> str:
+    try:
+        return _address(url).path
+    except ValueError:
+        return "/"
+
+
+class _Transport:
+    """Sends requests and reads answers, for all threads and tasks of a client."""
+
+    def __init__(
+        self,
+        client: Client,
+        seconds: float,
+        retries: int,
+        headers: Mapping[str, str],
+        proxies: Mapping[str, str] | None,
+        ssl_context: Any,
+    ) -> None:
+        self.client = client
+        self.seconds = seconds
+        self.retries = retries
+        self.own_headers = {name: _Secret(value) for name, value in headers.items()}
+        for name, value in headers.items():
+            if re.search(r"[\r\n\0]", name + value):
+                raise ValueError(f"the header {name!r} has a line end in it")
+        self.proxies: Mapping[str, str] | None = None
+        if proxies is not None:
+            self.proxies = {scheme: _Secret(url) for scheme, url in proxies.items()}
+        self.found_proxies: tuple[Any, Any] = (
+            None,
+            {},
+        )  # replaced whole, never changed
+        self.ssl_context = ssl_context
+        self.pool = _Pool()
+        self.creations, self.others = _Pace(), _Pace()
+        self.random = random.random
+        weakref.finalize(client, self.pool.close)
+
+    async def request(self, call: _Call, request: _Request) -> Any:
+        """Send it until it succeeds or may not be sent again; return what it reads."""
+        return await self._repeated(call, request, True)
+
+    async def open(self, call: _Call, request: _Request) -> _Answer:
+        """The same, but return the answer, whose body is still to be read."""
+        answer: _Answer = await self._repeated(call, request, False)
+        return answer
+
+    async def _repeated(self, call: _Call, request: _Request, whole: bool) -> Any:
+        tries = throttled = 0
+        for number in itertools.count(1):
+            result, failure = await self._attempt(call, request, whole, number)
+            if failure is None:
+                return result
+            if failure.status == 429:
+                throttled += 1
+            else:
+                tries += 1
+            await self.retry(call, request, failure, tries, throttled)
+
+    async def retry(
+        self,
+        call: _Call,
+        request: _Request,
+        failure: ReplicateError,
+        tries: int,
+        throttled: int = 0,
+    ) -> None:
+        """Sleep until it may be sent again, or raise the failure where it may not be.
+
+        tries: how many have failed. throttled: how often it had a 429, which is no try.
+        """
+        most = self.retries if request.tries is None else request.tries - 1
+        patience = _PATIENCE if request.patient else _IMPATIENCE
+        if request.tries is not None or not self.retries:
+            patience = most
+        has_tried_enough = tries > most or throttled > patience
+        if has_tried_enough or not _may_repeat(failure, request.once):
+            raise failure  # outside of any except block: no traceback leads to headers
+        delay = failure.retry_after
+        if delay is None:
+            delay = self.random() * _BACKOFF * 2 ** min(tries, 10)
+        if throttled > 1:  # a server that goes on to say "at once" is not believed
+            least = self.random() * _THROTTLED_LEAST * 2 ** min(throttled, 6)
+            delay = max(delay, least)
+        await call.sleep(min(delay, _WAIT_MOST))
+
+    async def _attempt(
+        self, call: _Call, request: _Request, whole: bool, number: int
+    ) -> tuple[Any, ReplicateError | None]:
+        """Send it once. Returns its result, or why there is none."""
+        pace = self._pace(request)
+        ticket = None
+        if pace is not None:
+            ticket = await pace.turn(call)
+        started, status = time.monotonic(), "failed"
+        result: Any = None
+        failure: ReplicateError | None = None
+        try:
+            call.left()
+            answer = await self._followed(call, request, whole)
+            status = str(answer.status)
+            if pace is not None:
+                pace.learn(ticket, answer, call.clock.now())
+            if answer.status < 300:
+                result = request.read(_unpacked(answer)) if whole else answer
+            else:
+                failure = self._refusal(call, request, answer)
+                request.sent = answer.status >= 500
+        except _BROKEN as error:
+            if _is_of_a_signal_handler(error):
+                raise
+            failure = self.explained(call, request, error)
+        finally:
+            if "logging" in sys.modules:
+                took = (time.monotonic() - started) * 1000
+                shown = request.method, request.path[:200], status, took, number
+                _log("debug", "%s %s %s %d ms, attempt %d", *shown)
+        return result, failure
+
+    def _pace(self, request: _Request) -> _Pace | None:
+        """Who spaces such requests; only the API tells its limits."""
+        if request.bare or request.file:
+            return None
+        if request.noun in ("prediction", "training"):
+            return self.creations
+        return self.others
+
+    async def _followed(self, call: _Call, request: _Request, whole: bool) -> _Answer:
+        """Send it, and follow the redirects of a GET."""
+        url, trusted = request.url, not request.bare
+        for _ in range(_REDIRECTS_MOST):
+            address = self._opened(url)
+            credentials = {}
+            if trusted:
+                credentials = self._credentials(call, request, address)
+            answer: _Answer = await self._exchange(
+                call, request, address, credentials, whole
+            )
+            location = answer.headers.get("location")
+            redirects = answer.status in (301, 302, 303, 307, 308) and location
+            if not redirects or request.method != "GET":
+                return answer
+            answer.close()
+            url = urllib.parse.urljoin(url, location)
+            # What another origin's redirect leads to gets nothing, wherever that is.
+            trusted = bool(credentials)
+            if address.scheme == "https" and not url.lower().startswith("https:"):
+                shown = _short(self.redacted(url))
+                raise ReplicateError(
+                    f"will not follow a redirect from https to {shown}"
+                )
+        raise http.client.HTTPException("it redirects for ever")
+
+    def _opened(self, url: str) -> _Address:
+        try:
+            return _address(url)
+        except ValueError as error:
+            shown = _short(self.redacted(url))
+            raise ReplicateError(f"will not open {shown}: {error}") from None
+
+    def _credentials(
+        self, call: _Call, request: _Request, address: _Address
+    ) -> dict[str, str]:
+        """What proves who we are: added here and nowhere else (promise 5).
+
+        An address below the API's base path gets the token and the caller's own
+        headers; of addresses that an output names, only those below its /files/.
+        Another https host under replicate.com gets the token, where the API is one.
+        """
+        base = _address(self.client.base_url)
+        below = base.target + ("/files/" if request.file else "/")
+        to_api = address.origin == base.origin and address.target.startswith(below)
+        if to_api and _has_dots(address.path):
+            return {}  # a server might take it for another path
+        both_https = address.scheme == base.scheme == "https"
+        hosts_are_ours = _OURS.fullmatch(address.host) and _OURS.fullmatch(base.host)
+        is_sister = both_https and hosts_are_ours and address.host != base.host
+        if not to_api and (request.file or not is_sister):
+            return {}
+        found: dict[str, str] = dict(self.own_headers) if to_api else {}
+        if any(name.lower() == "authorization" for name in self.own_headers):
+            return found
+        token = call.token or self.client._token()
+        if token:
+            found["Authorization"] = _Secret("Bearer " + token)
+        elif to_api and not request.file:
+            raise ReplicateError(
+                "no API token: set REPLICATE_API_TOKEN, or give Client(api_token=); "
+                f"get one at {_TOKENS_PAGE}",
+                title=_NO_TOKEN,
+            )
+        return found
+
+    def _route(self, address: _Address) -> tuple[str, str, int, str]:
+        """Where to connect for an address: scheme, host, port, and its proxy or ""."""
+        proxies = self.proxies
+        if proxies is None:
+            proxies = self._proxies_of_environment()
+        proxy = proxies.get(address.scheme) or ""
+        if proxy and urllib.request.proxy_bypass(address.netloc):
+            proxy = ""
+        if proxy and "://" not in proxy:
+            proxy = "http://" + proxy
+        return (*address.origin, _Secret(proxy))
+
+    def _proxies_of_environment(self) -> Mapping[str, str]:
+        """urllib's rules; looked up anew when one of the usual variables has
+        changed."""
+        variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
+        seen, proxies = self.found_proxies
+        if variables != seen:
+            proxies = urllib.request.getproxies()
+            self.found_proxies = (variables, proxies)
+        return proxies  # type: ignore[no-any-return]
+
+    async def _exchange(
+        self,
+        call: _Call,
+        request: _Request,
+        address: _Address,
+        credentials: Mapping[str, str],
+        whole: bool,
+    ) -> Any:
+        """Send it over a connection, and return the answer."""
+        route = self._route(address)
+        # One that must not be sent twice goes over no connection that may just close.
+        most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
+        connection = self.pool.take(route, most_age) or _Connection(route)
+        head = _head(request, address, credentials, route)
+        send = functools.partial(self._send, call, request, connection, head)
+        receive = functools.partial(self._receive, call, request, connection, whole)
+        wire: Any = call.face.on_wire
+        request.sent, request.is_read = False, False
+        request.waiting = request.answer = None
+        request.sent_at = call.clock.now()
+        try:
+            if not request.noun and request.hold == 0:
+                return await wire(connection, self._send_and_receive, send, receive)
+            await wire(connection, send)
+            seconds = self._patience(request)
+            await call.face.readable(connection, call.part(seconds).left)
+            if not request.noun:
+                return await wire(connection, receive)
+            # The answer to a creation is read even where its task is cancelled now.
+            return await call.face.in_thread(receive)
+        except BaseException as error:
+            request.sent = connection.sent
+            has_left = bool(request.noun) and request.sent and not connection.is_cut
+            if has_left and not isinstance(error, _BROKEN):
+                request.waiting = (
+                    connection  # given up; what is created may be told yet
+                )
+            else:
+                connection.close()
+            raise
+
+    def _send_and_receive(
+        self, send: Callable[[], None], receive: Callable[[], _Answer]
+    ) -> _Answer:
+        send()
+        return receive()
+
+    def _patience(self, request: _Request) -> float | None:
+        """Seconds in which the head of the answer has to be here."""
+        if request.hold is None:
+            return None
+        return self.seconds + request.hold
+
+    def _send(
+        self, call: _Call, request: _Request, connection: _Connection, head: bytes
+    ) -> None:
+        """Connect where that is needed, and send it all."""
+        if connection.sock is None:
+            self._connect(call, connection)
+        limit = functools.partial(call.left, self.seconds)
+        body = request.body
+        if body is None or isinstance(body, bytes):
+            connection.send(_SecretBytes(head + (body or b"")), limit)
+            return
+        try:
+            connection.send(head, limit)
+            for block in body:
+                connection.send(block, limit)
+        except (BrokenPipeError, ConnectionResetError):
+            if connection.is_cut:
+                raise
+            # Half way it was refused, and the answer may say why.
+
+    def _connect(self, call: _Call, connection: _Connection) -> None:
+        scheme, host, port, proxy = connection.key
+        limit = call.part(self.seconds).left
+        secure = scheme == "https"
+        if secure and ssl is None:
+            raise ReplicateError(
+                "this Python was built without ssl: https is not there"
+            )
+        if proxy:
+            via = urllib.parse.urlsplit(proxy)
+            connection.connect(via.hostname or "", via.port or 80, limit)
+            if secure:
+                target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                connection.tunnel(target, _proxy_secret(proxy), limit)
+        else:
+            connection.connect(host, port, limit)
+        if secure:
+            if self.ssl_context is None:
+                self.ssl_context = ssl.create_default_context()
+            connection.start_tls(self.ssl_context, host, limit)
+
+    def _receive(
+        self, call: _Call, request: _Request, connection: _Connection, whole: bool
+    ) -> _Answer:
+        """Read the head of the answer and, where all of it is wanted, the body."""
+        request.sent = request.is_read = True
+        limit = call.part(self._patience(request)).left
+        patience = None if request.hold is None else self.seconds
+        answer = _Answer(connection, request.method, limit, self.pool, patience)
+        limit = call.part(patience).left
+        if answer.status >= 300:
+            answer.body = answer.read_what_comes(_ERROR_MOST, limit)
+        elif whole:
+            answer.body = answer.read(_ANSWER_MOST, limit)
+            if len(answer.body) > _ANSWER_MOST:
+                raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
+        request.answer = answer
+        return answer
+
+    def redacted(self, text: str, token: str | None = None) -> str:
         """Text from outside without the token and the caller's own headers."""
         try:
-            token = self.client._token()
-        except ReplicateError:  # a malformed one is told elsewhere
-            token = ""
-        for secret in [token, *self.own_headers.values()]:
-            text = text.replace(secret, "***") if len(secret) > 3 else text
+            secrets = [token or "", self.client._token(), *self.own_headers.values()]
+        except ReplicateError:  # a malformed token is told elsewhere
+            secrets = [token or "", *self.own_headers.values()]
+        for secret in secrets:
+            if len(secret) > 3:
+                text = text.replace(secret, "***")
         return text
 
-    def _refusal(self, response: Any, method: str, url: str, noun: str) -> APIError:
-        """The error that an answer tells of: problem details (RFC 9457), Cog's forms, or any text."""
+    def _refusal(self, call: _Call, request: _Request, answer: _Answer) -> APIError:
+        """The error that an answer tells of: problem details (RFC 9457), or any
+        text."""
         try:
-            with response:
-                body = _unpacked(response, response.read(_ERROR_MOST + 1024)).decode("utf-8", "replace")
-        except _BROKEN:
+            body = _unpacked(answer, _ERROR_MOST).decode("utf-8", "replace")
+        except ValueError:
             body = ""
-        body, headers, status = self.redacted(body)[:_ERROR_MOST], http.client.HTTPMessage(), response.status
-        for name, value in response.headers.items():
-            headers[name] = self.redacted(value)
-        facts = {"title": self.redacted(response.reason or "error"), **_problem(body)}
-        said = ": ".join(dict.fromkeys(facts[name] for name in ("title", "detail") if facts.get(name)))
-        asked, path = headers.get("X-Request-Id") or headers.get("Replicate-Request-Id"), _split(url).path
-        text = f"{method} {path}: {status} {said}" + (f" (request id {asked})" if asked else "")
-        text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}" if status == 401 else ""
-        text += _may_exist(noun) if status >= 500 or status < 400 or status == 408 else ""
-        return APIError(text, **facts, status=status, method=method, path=path, headers=headers, request_id=asked,
-                        body=body, retry_after=_retry_after(headers, body, status, time.time()))
+        body = self.redacted(body, call.token)
+        headers = http.client.HTTPMessage()
+        for name, value in answer.headers.items():
+            headers[name] = self.redacted(value, call.token)
+        facts = {"title": self.redacted(answer.reason or "error"), **_problem(body)}
+        said = [facts[name] for name in ("title", "detail") if facts.get(name)]
+        asked = headers.get("x-request-id") or headers.get("replicate-request-id")
+        status, path = answer.status, request.path
+        text = f"{request.method} {path}: {status} {': '.join(dict.fromkeys(said))}"
+        if asked:
+            text += f" (request id {asked})"
+        if status == 401:
+            text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}"
+        if status >= 500 or status < 400 or status == 408:
+            text += _may_exist(request.noun)
+        return APIError(
+            text,
+            **facts,
+            status=status,
+            method=request.method,
+            path=path,
+            headers=headers,
+            request_id=asked,
+            body=body,
+            retry_after=_retry_after(answer.headers, body, status, time.time()),
+        )
 
-    def explained(self, error: BaseException, method: str, url: str, call: _Call, noun: str = "",
-                  request: _Request | None = None) -> ReplicateError:
-        """A failure of the network as one line for people: what failed, why, what to do."""
-        call.check()
-        where, path = _split(url)[1:3]
-        facts: dict[str, Any] = {"method": method, "path": path, "_sent": request is None or request.sent}
-        unknown = _may_exist(noun) if facts["_sent"] else ""
-        if call.over():
-            timeout = call.expired(unknown)
-            timeout.__dict__.update(facts)
-            return timeout
-        why = self.redacted(str(error)) or type(error).__name__
-        facts["_final"] = bool(re.search(r"Tunnel connection failed: 4\d\d", why))
-        if isinstance(error, urllib.error.HTTPError):  # a redirect that urllib will not follow
-            error.close()
-            facts["_final"] = True
-        elif ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
-            facts["_final"] = True
-            why = (f"the certificate of {where} is not trusted ({error.verify_message}); name your CA's file in "
-                   "SSL_CERT_FILE, or give Client(ssl_context=)")
-        elif isinstance(error, socket.timeout):
-            why = "no answer in time" if facts["_sent"] else "no connection in time"
-        elif isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
-            why = "the connection was closed before the answer was complete"
-        via = f" through the proxy {request.host}" if request is not None and request.host != where else ""
-        return NetworkError(f"{method} {path or '/'} at {where}{via}: {why}{unknown}", **facts)
+    def explained(
+        self, call: _Call, request: _Request, error: BaseException
+    ) -> ReplicateError:
+        """A failure of the network as one line for people: what failed, why, what to
+        do."""
+        path, sent = request.path, request.sent
+        facts: dict[str, Any] = {"method": request.method, "path": path, "_sent": sent}
+        unknown = _may_exist(request.noun) if sent else ""
+        if isinstance(error, socket.timeout) and call.over():
+            expired = call.expired(unknown)
+            expired.method, expired.path, expired._sent = request.method, path, sent
+            return expired
+        where = _address(request.url).netloc
+        proxy = self._route(_address(request.url))[3]
+        if proxy:
+            place = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[2]
+            where += f" through the proxy {place}"
+        why, final = self._why(error, sent, where)
+        if isinstance(error, _Garbage):
+            facts["body"] = self.redacted(error.body[:_ERROR_MOST], call.token)
+        why = self.redacted(why, call.token)
+        text = f"{request.method} {path} at {where}: {why}{unknown}"
+        return NetworkError(text, _final=final, **facts)
 
-    def _opener(self) -> Any:
-        """urllib's opener, for http and https alone, made anew when the proxy variables change."""
-        variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
-        if variables != self.opener_for:
-            opener = urllib.request.OpenerDirector()
-            opener.add_handler(urllib.request.ProxyHandler(self.proxies))
-            opener.add_handler(self)
-            self.opener_for = variables
-        return self.parent
+    def _why(self, error: BaseException, sent: bool, where: str) -> tuple[str, bool]:
+        """What an exception says to a person, and whether trying again is of no use."""
+        if ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {where} is not trusted ({error.verify_message}); "
+                "name your CA's file in SSL_CERT_FILE, or give Client(ssl_context=)",
+                True,
+            )
+        if isinstance(error, socket.timeout):
+            return "no answer in time" if sent else "no connection in time", False
+        if isinstance(error, http.client.IncompleteRead):
+            return "the connection was closed before the answer was complete", False
+        text = str(error) or type(error).__name__
+        return text, text.startswith(("Tunnel connection failed: 4", "it redirects"))
 
-    def _connection(self, request: Any) -> Any:
-        """A kept connection that is certain to be of use, else a new one.
 
-        None of another process, of long ago, or with anything to read; a creating request takes only one just used.
-        """
-        kept = self.idle.setdefault((request.type, request.host, request._tunnel_host), [])
-        most = _FRESH if request.noun or not self.retries else _KEPT_FOR
-        while kept:
-            try:
-                connection = kept.pop()
-            except IndexError:  # another thread was faster
-                break
-            age = time.time() - connection.kept_at
-            if connection.process == os.getpid() and 0 <= age < most and connection.quiet():
-                return connection
-            connection.close()
-        if request.type == "http":
-            connection = _HTTP(request.host)
-        elif ssl is None:
-            raise ReplicateError("this Python was built without ssl: https cannot be used")
-        else:
-            self.ssl_context = self.ssl_context or ssl.create_default_context()
-            connection = _HTTPS(request.host, context=self.ssl_context)
-        connection.process, connection.kept = os.getpid(), kept
-        return connection
+def _may_repeat(failure: ReplicateError, once: bool) -> bool:
+    """Whether a request may be sent again; once: it must not be acted on twice."""
+    if failure._final or not isinstance(failure, (APIError, NetworkError)):
+        return False
+    if failure.status == 429 or not failure._sent:
+        return True  # the server certainly did not act on it
+    if once:
+        return False
+    return failure.status is None or failure.status >= 500
 
-    def http_open(self, request: Any) -> Any:
-        """Send a request over a connection and return its answer, whose head is here; its body may not be."""
-        connection = self._connection(request)
-        try:
-            response = self._exchange(connection, request)
-        except BaseException:
-            connection.close()
-            raise
-        response.connection, response.msg = connection, response.reason
-        return response
 
-    https_open = http_open
+class _Garbage(ValueError):
+    """An answer of status 200 whose body is not what the API sends."""
 
-    def _exchange(self, connection: Any, request: Any) -> Any:
-        # 1. connect, through the proxy's tunnel where there is one
-        call, body, seconds = request.call, request.data, self.seconds
-        secret = _Secret(request.headers.pop("Proxy-authorization", "") if request._tunnel_host else "")
-        connection.seconds = seconds
-        if connection.sock is None:
-            connection.call = call.narrowed(seconds)
-            if request._tunnel_host:
-                connection.set_tunnel(request._tunnel_host, headers={"Proxy-Authorization": secret} if secret else {})
-            connection.connect()
-        # 2. send; a creation whose caller leaves is heard out, to be cancelled by its id, all else is cut off
-        request.sent, call.in_flight = True, bool(request.noun)
-        if call.stop is not None and request.noun and request.patience is not None:
-            call = call.narrowed(None)
-            call.stop = None
-        elif call.stop is not None:
-            call.stop.reading.add(connection)
-        connection.call = call
-        plain = body if isinstance(body, bytes) else b""
-        try:
-            connection.send(_head(request) + plain)
-            for block in () if body is plain or body is None else body:
-                connection.send(block)
-        except (BrokenPipeError, ConnectionResetError):  # it may have refused an upload half way, and said why
-            if body is plain or body is None:
-                raise
-        # 3. read the head of the answer, all of it within the time for that
-        connection.call, connection.seconds = call.narrowed(request.patience), request.patience
-        response = connection.response_class(None, method=request.get_method())
-        response.begin()
-        connection.call, connection.seconds = call, None if request.patience is None else seconds
-        return response
+    def __init__(self, message: str, body: str) -> None:
+        super().__init__(message)
+        self.body = body
 
-def _head(request: Any) -> bytes:
-    """The head of a request as it is sent; here and in the sending alone does it stand in clear."""
-    lines = [f"{request.get_method()} {request.selector or '/'} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.header_items()]
-    if request.data is None and request.get_method() != "GET":
-        lines.append("Content-Length: 0")  # without it, some servers answer 411
+
+def _head(
+    request: _Request,
+    address: _Address,
+    credentials: Mapping[str, str],
+    route: tuple[str, str, int, str],
+) -> _SecretBytes:
+    """The head of a request; here and in the sending alone does the token stand in
+    clear."""
+    target, proxy = address.target, route[3]
+    headers = {"User-Agent": _AGENT, **request.headers, **credentials}
+    if proxy and address.scheme == "http":
+        target = f"http://{address.netloc}{target}"
+        secret = _proxy_secret(proxy)
+        if secret:
+            headers["Proxy-Authorization"] = secret
+    body = request.body
+    if isinstance(body, bytes):
+        headers["Content-Length"] = str(len(body))
+    elif body is None and request.method != "GET":
+        headers["Content-Length"] = "0"  # without it, some servers answer 411
+    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {address.netloc}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join([*lines, "", ""])
-    _check(head.count("\n") == len(lines) + 1 == head.count("\r"), "a header has a line end in it")
-    return head.encode()
+    if not head.count("\n") == head.count("\r") == len(lines) + 1:
+        raise ReplicateError("a header has a line end in it")
+    return _SecretBytes(head.encode())
+
+
+def _proxy_secret(proxy: str) -> str:
+    """The Proxy-Authorization of a proxy's address, "" where it has no user name."""
+    via = urllib.parse.urlsplit(proxy)
+    if via.username is None:
+        return ""
+    name, password = urllib.parse.unquote(via.username), via.password or ""
+    pair = f"{name}:{urllib.parse.unquote(password)}"
+    return _Secret("Basic " + base64.b64encode(pair.encode()).decode())
+
+
+def _has_dots(path: str) -> bool:
+    """Whether a path could be read as another one: . or .. as a segment, also
+    quoted."""
+    plain = urllib.parse.unquote(path).replace("\\", "/")
+    return not {".", ".."}.isdisjoint(plain.split("/"))
+
+
+def _is_of_a_signal_handler(error: BaseException) -> bool:
+    """Whether the caller's own signal handler raised it: then it is not ours to
+    explain."""
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    codes = set()
+    for number in signal.Signals:
+        handler = signal.getsignal(number)
+        function = getattr(handler, "__func__", handler)
+        codes.add(getattr(function, "__code__", None))
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return False
+
 
 def _may_exist(noun: str) -> str:
     """What the failure of a request adds that may have been acted on."""
-    look = " (replicate.predictions.list())" if noun == "prediction" else ""
-    made = {"change": "made", "run": "started"}.get(noun, "created")
-    return "" if noun in ("", "cancel") else f"; the {noun} may have been {made}: look before you send it again{look}"
+    if not noun:
+        return ""
+    done = {"change": "made", "run": "started"}.get(noun, "created")
+    text = f"; the {noun} may have been {done}: look before you send it again"
+    return text + (" (replicate.predictions.list())" if noun == "prediction" else "")
 
-def _split(url: str) -> urllib.parse.SplitResult:
-    """urlsplit, but an address that it does not understand has no parts."""
-    try:
-        return urllib.parse.urlsplit(url)
-    except ValueError:
-        return urllib.parse.SplitResult("", "", "", "", "")
 
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port (RFC 6454). One that readers could understand differently has an origin of its own."""
-    parts = _split(url)
-    if re.search(r"[@\\]", parts.netloc) or not re.search(r"(^|[^:\d]|\]):?\d*$|^[^:]*:\d+$", parts.netloc):
-        return "", url, None
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+class _Pace:
+    """The API's limit as its answers tell it; a client's threads and tasks wait here.
 
-def _retry_after(headers: Any, text: str, status: int, now: float) -> float | None:
-    """Seconds that the server asks us to wait: Retry-After in seconds or as a date (RFC 9110, section 10.2.3); of a 429
-    also ratelimit-reset, or the words "resets in ~30s". None where it says nothing."""
-    after, number = (headers.get("Retry-After") or "").strip(), r"\s*(\d+(?:\.\d+)?)\s*"
-    if re.fullmatch(number, after):
+    Time is cut into windows. In each one so many requests may leave as the API says are
+    left (ratelimit-remaining), else as many as it took in the last one that it refused
+    some of, else any number. Where it refuses none, the next window may have more.
+    """
+
+    def __init__(self) -> None:
+        # Shared by all threads; touched only while the lock is held, and nobody waits
+        # while he holds it.
+        self.lock = threading.Lock()
+        self.left = math.inf  # requests that may leave in this window
+        self.ends_at = math.inf  # when the next window begins
+        self.length = 0.0  # seconds that a window lasts
+        self.number = 0  # of requests that have left
+        self.taken = 0  # how many of this window's were not refused
+        self.refused = False  # whether one of them was
+        self.quiet = 0  # windows without a refusal
+        self.trust = 1  # quiet windows after which more is tried; doubled when refused
+
+    async def turn(self, call: _Call) -> tuple[int, float]:
+        """Wait until a request may leave; returns the ticket that learn() wants."""
+        while True:
+            with self.lock:
+                now = call.clock.now()
+                if now >= self.ends_at:
+                    self._next_window(now)
+                if self.left >= 1:
+                    self.left -= 1
+                    self.number += 1
+                    return self.number, now
+                wait = self.ends_at - now
+            await call.sleep(max(wait, 0.01))
+
+    def _next_window(self, now: float) -> None:
+        allowed = max(1, self.taken)
+        if self.refused:
+            self.quiet = 0
+        else:
+            self.quiet += 1
+        if self.quiet >= self.trust:
+            allowed = allowed + allowed // 2 + 1
+            self.trust = min(2 * self.trust, 64)
+            self.quiet = 0
+        self.left, self.ends_at = allowed, now + self.length
+        self.taken, self.refused = 0, False
+
+    def learn(self, ticket: Any, answer: _Answer, now: float) -> None:
+        """Note what an answer tells of the limit."""
+        number, sent_at = ticket
+        told = _told_limit(answer.headers)
+        with self.lock:
+            if answer.status != 429:
+                self.taken += 1
+                if told is not None and sent_at + told[1] > now:
+                    since = self.number - number  # what has left after it
+                    self.left = max(0, told[0] - since)
+                    self._until(sent_at + told[1], told[1])
+                return
+            self.refused = True
+            body = answer.body.decode("utf-8", "replace")
+            delay = _retry_after(answer.headers, body, 429, time.time())
+            if delay is None:
+                delay = _THROTTLED_LEAST
+            delay = min(delay, _WAIT_MOST)
+            self.left = 0
+            self._until(now + delay, delay)
+
+    def _until(self, ends_at: float, length: float) -> None:
+        self.ends_at, self.length = ends_at, min(length, _WINDOW_MOST)
+
+
+def _told_limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
+    """ratelimit-remaining and ratelimit-reset (seconds), where both are numbers."""
+    left = re.fullmatch("[0-9]{1,9}", headers.get("ratelimit-remaining", ""))
+    reset = re.fullmatch(
+        r"([0-9]{1,6})(\.[0-9]{0,9})?", headers.get("ratelimit-reset", "")
+    )
+    if left is None or reset is None:
+        return None
+    return int(left[0]), float(reset[0])
+
+
+def _retry_after(
+    headers: Mapping[str, str], body: str, status: int, now: float
+) -> float | None:
+    """Seconds that the server asks us to wait; None where it says nothing.
+
+    Retry-After in seconds or as a date (RFC 9110, section 10.2.3), "retry_after" in the
+    JSON of the body; of a 429 also ratelimit-reset, or the words "resets in ~30s".
+    """
+    after = headers.get("retry-after", "").strip()[:100]
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", after):
         return float(after)
-    try:
-        import email.utils
-        date: Any = email.utils.parsedate_tz(after)
-        return max(0.0, email.utils.mktime_tz((*date[:9], date[9] or 0)) - now)
-    except (TypeError, ValueError, OverflowError, IndexError):
-        found = re.fullmatch(number, headers.get("ratelimit-reset") or "") or re.search(f"resets in ~?{number}s", text)
-        return float(found[1]) if found and status == 429 else None
+    if after:
+        date = _parse_date(after)
+        if date is not None:
+            return max(0.0, date - now)
+    data = _parsed(body)
+    told = data.get("retry_after") if isinstance(data, dict) else None
+    if told is not None and _is_number(told):
+        return max(0.0, float(told))
+    if status != 429:
+        return None
+    reset = re.fullmatch(
+        r"[0-9]{1,9}(\.[0-9]{0,9})?", headers.get("ratelimit-reset", "")
+    )
+    if reset is not None:
+        return float(reset[0])
+    words = re.search(r"resets in ~?([0-9]{1,9}(?:\.[0-9]{0,9})?)s", body[:4096])
+    return float(words[1]) if words else None
 
-def _parsed(text: Any) -> Any:
-    """JSON's value, None for what is no JSON."""
+
+def _parse_date(text: str) -> float | None:
+    """Unix time of an HTTP date, which is GMT; None for what is no date."""
+    import email.utils
+
+    try:
+        date: Any = email.utils.parsedate_tz(text[:100])
+        return float(email.utils.mktime_tz((*date[:9], date[9] or 0)))
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+
+
+def _parsed(text: str | bytes) -> Any:
+    """JSON's value; None for what is no JSON, or nests too deep."""
     try:
         return json.loads(text)
+    except RecursionError:
+        return None
+    except ValueError:
+        pass
+    try:  # an integer of more digits than Python reads stays their text
+        return json.loads(text, parse_int=_int_or_text)
     except (ValueError, RecursionError):
         return None
 
+
+def _int_or_text(digits: str) -> Any:
+    return int(digits) if len(digits) < 4300 else digits
+
+
 def _problem(body: str) -> dict[str, str]:
-    """title, detail, type and instance from an error's body; of HTML or text, what a person can read of it."""
-    data: Any = _parsed(body)
-    data = " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body).split())[:300] if data is None else data
-    data = data if isinstance(data, dict) else {"detail": data or None}
+    """title, detail, type and instance from an error's body; else its first line."""
+    data = _parsed(body)
+    if isinstance(data, str) or data is None:
+        lines = (data or body)[:2000].strip().splitlines() or [""]
+        data = {"detail": lines[0][:300] or None}
+    if not isinstance(data, dict):
+        data = {"detail": body[:300]}
     detail = data.get("detail", data.get("error"))
-    if isinstance(detail, list):  # Cog: {"detail": [{"loc": ["body", "input", "times"], "msg": "..."}]}
-        parts = [part if isinstance(part, dict) else {"msg": part} for part in detail]
-        places = [part["loc"][1:] if isinstance(part.get("loc"), list) else [] for part in parts]
-        detail = "; ".join((".".join(str(step) for step in place) + ": ") * bool(place) + str(part.get("msg"))
-                           for place, part in zip(places, parts))
-    data["detail"] = detail
-    return {name: str(data[name]) for name in ("title", "detail", "type", "instance") if data.get(name) is not None}
+    if isinstance(detail, list):
+        detail = "; ".join(_fault_of_cog(part) for part in detail)
+    facts = dict(data, detail=detail)
+    names = ("title", "detail", "type", "instance")
+    return {name: str(facts[name]) for name in names if facts.get(name) is not None}
 
-class _Limited(io.RawIOBase):
-    """What comes over a connection, each read within the limits of the moment (promise 8)."""
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+def _fault_of_cog(part: Any) -> str:
+    """{"loc": ["body", "input", "times"], "msg": "..."} as "input.times: ..."."""
+    if not isinstance(part, dict):
+        return str(part)
+    place = part.get("loc")
+    if not isinstance(place, list) or len(place) < 2:
+        return str(part.get("msg"))
+    return f"{'.'.join(str(step) for step in place[1:])}: {part.get('msg')}"
 
-    def readable(self) -> bool:
-        return True
 
-    def readinto(self, buffer: Any) -> int:
-        sock = self.connection.sock
-        sock.settimeout(self.connection.limit())
-        count: int = sock.recv_into(buffer)
-        return count
+def _unpacked(answer: _Answer, most: int = 0) -> bytes:
+    """An answer's body, decompressed where it says so; of an error the beginning."""
+    body, most = answer.body, most or _ANSWER_MOST
+    if answer.headers.get("content-encoding", "").strip().lower() != "gzip":
+        return body
+    try:
+        unpacker = zlib.decompressobj(31)
+        unpacked = unpacker.decompress(body, most)
+    except Exception as error:  # an AttributeError where there is no zlib
+        raise _Garbage(f"not gzip: {error}", "") from None
+    if answer.status < 300 and not unpacker.eof:
+        raise _Garbage("an answer that is too large unpacked, or cut short", "")
+    return unpacked
+
+
+def _read_json(body: bytes, kind: type) -> Any:
+    data = _parsed(body)
+    if not isinstance(data, kind):
+        shown = body[: 2 * _ERROR_MOST].decode("utf-8", "replace")
+        raise _Garbage(
+            f"the answer's {len(body)} bytes are not the JSON awaited", shown
+        )
+    return data
+
+
+def _read_object(body: bytes) -> Any:
+    return _read_json(body, dict)
+
+
+def _read_list(body: bytes) -> Any:
+    return _read_json(body, list)
+
+
+def _read_created(body: bytes) -> Any:
+    """An object with an id."""
+    data = _read_json(body, dict)
+    if not isinstance(data.get("id"), str):
+        raise _Garbage(
+            "the answer has no id", body[:_ERROR_MOST].decode("utf-8", "replace")
+        )
+    return data
+
+
+def _read_run(body: bytes) -> Any:
+    """An object with an id and a status."""
+    data = _read_created(body)
+    if not isinstance(data.get("status"), str):
+        raise _Garbage(
+            "the answer has no status", body[:4096].decode("utf-8", "replace")
+        )
+    return data
+
+
+def _read_nothing(body: bytes) -> Any:
+    return True
+
+
+def _read_text(body: bytes) -> Any:
+    return body.decode("utf-8", "replace")
+
+
+def _read_bytes(body: bytes) -> Any:
+    return body
+
+
+# ------------------------------------------------------------------------------------
+# Wire
+# ------------------------------------------------------------------------------------
+#
+# Bytes only: a connection, what is read from it, and the pool that keeps it. Who asks
+# gives a limit, a function that tells how many seconds the next operation may take.
+
+# Patterns, compiled at their first use: importing costs less so.
+_HEAD_END = rb"\r?\n\r?\n"
+_LINE_END = rb"\r?\n"
+_STATUS_LINE = r"HTTP/1\.([01]) (\d{3})(?: (.*))?"
+_CHUNK_SIZE = rb"[0-9A-Fa-f]{1,15}"
+_NEXT_CHUNK = rb"\r?\n[1-9A-Fa-f][0-9A-Fa-f]{0,14}[^\n]*\n"
+_NOT_YET: Any = (BlockingIOError,)
+if ssl is not None:
+    _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class _Secret(str):
+    """Text that does not show in a repr, so that no dump of local variables shows
+    it."""
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class _SecretBytes(bytes):
+    """The same for bytes: the head of a request, which has the token in it."""
+
+    def __repr__(self) -> str:
+        return "b'***'"
+
 
 class _Connection:
-    """What http.client's two connections lack: limits for each operation, one reader, silence about what they send."""
+    """A connection to a host, used by one request at a time."""
 
-    debuglevel = 0  # http.client would print the token
-    call: Any = None  # None while it is idle: then nothing is waited for
-    seconds: float | None = None
-    sock: Any
-    reader: Any = None
+    def __init__(self, key: Any) -> None:
+        self.key = key  # where it leads; the pool finds it by that
+        self.sock: Any = None
+        self.buffer = b""  # what has arrived
+        self.at = 0  # and how much of that was asked for
+        self.sent = False  # whether a byte of the present request may have left
+        self.kept_at = 0.0  # by the wall clock, since when it idles
+        self.process = os.getpid()  # a forked child must not use its parent's
+        # Set by another thread, once and for ever, and looked at before each operation.
+        self.is_cut = False
 
-    def limit(self) -> Any:
-        return 0.0 if self.call is None else self.call.left(self.seconds)
-
-    def makefile(self, *mode: Any) -> Any:
-        self.reader = self.reader or io.BufferedReader(_Limited(self), 1 << 16)
-        return self.reader
-
-    def response_class(self, sock: Any, **options: Any) -> _Response:
-        return _Response(self, **options)  # type: ignore[arg-type]
-
-    def connect(self) -> None:
-        self._create_connection = self.dial
-        super().connect()  # type: ignore[misc]
-        self.reader = None  # what came before TLS has no place in it
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):  # a peer that has vanished is noticed in minutes, not hours
-            if hasattr(socket, name):
-                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), 30)
-
-    def dial(self, address: Any, *given: Any) -> Any:
-        """Connect to the first of a host's addresses that answers; all of them share the time."""
-        failure: Exception = OSError("the host has no address")
-        for family, kind, protocol, _, where in socket.getaddrinfo(address[0], address[1], 0, socket.SOCK_STREAM):
-            sock = socket.socket(family, kind, protocol)
+    def connect(self, host: str, port: int, limit: _Limit) -> None:
+        """Connect to the first of a host's addresses that answers; all share the
+        time."""
+        found = _addresses(host, port, limit)
+        failure = OSError("the host has no address")
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            left = limit()
+            if left is not None:
+                left /= len(found) - number
+            self.sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(self.limit())
-                sock.connect(where)
-                return sock
-            except BaseException as error:
-                sock.close()
-                if not isinstance(error, OSError):
-                    raise
+                self._go_on()
+                self.sock.settimeout(left)
+                self.sock.connect(address)
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._keep_alive()
+                return
+            except OSError as error:
                 failure = error
+                self.close()
+            except BaseException:
+                self.close()
+                raise
         raise failure
 
-    def send(self, data: bytes) -> None:
-        for start in range(0, len(data), _BLOCK):  # sendall's time-out is for the whole of its data
-            self.sock.settimeout(self.limit())
-            self.sock.sendall(data[start:start + _BLOCK])
+    def _keep_alive(self) -> None:
+        """Have a peer that has vanished noticed in minutes, not hours."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+            if hasattr(socket, name):
+                option = getattr(socket, name)
+                self.sock.setsockopt(socket.IPPROTO_TCP, option, 30)
+
+    def _go_on(self) -> None:
+        if self.is_cut:
+            raise ConnectionAbortedError("the request was given up")
+
+    def tunnel(self, target: str, secret: str, limit: _Limit) -> None:
+        """Ask a proxy for a way to "host:port" (RFC 9110, section 9.3.6)."""
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        if secret:
+            lines.append(f"Proxy-Authorization: {secret}")
+        self.send(_SecretBytes("\r\n".join([*lines, "", ""]).encode()), limit)
+        self.sent = False  # the request itself has not left
+        answer = _Answer(self, "CONNECT", limit)
+        if answer.status != 200:
+            said = f"{answer.status} {answer.reason}".strip()
+            raise OSError(f"Tunnel connection failed: {said}")
+
+    def start_tls(self, context: Any, host: str, limit: _Limit) -> None:
+        """Encrypt all that follows."""
+        self._go_on()
+        self.buffer, self.at = b"", 0  # what came before TLS has no place in it
+        self.sock.settimeout(limit())
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+
+    def send(self, data: bytes, limit: _Limit) -> None:
+        """Send all of it; each block has its own time, where sendall has one for
+        all."""
+        view = memoryview(data)
+        for start in range(0, len(view), _BLOCK):
+            self._go_on()
+            self.sock.settimeout(limit())
+            self.sent = True
+            self.sock.sendall(view[start : start + _BLOCK])
+
+    def receive(self, most: float, limit: _Limit) -> bytes:
+        """Return what has arrived, waiting for the first byte; b"" at the end."""
+        if self.at == len(self.buffer):
+            self.buffer, self.at = self._recv(limit), 0
+        start = self.at
+        self.at = int(min(len(self.buffer), start + most))
+        return self.buffer[start : self.at]
+
+    def _recv(self, limit: _Limit) -> bytes:
+        self._go_on()
+        self.sock.settimeout(limit())
+        data: bytes = self.sock.recv(_RECEIVE)
+        return data
+
+    def receive_until(self, end: bytes, most: int, limit: _Limit) -> bytes:
+        """Return what comes before a match of the pattern `end`, which is passed over.
+
+        Raises RemoteDisconnected where the connection ends before that, HTTPException
+        after `most` bytes.
+        """
+        while True:
+            found = re.compile(end).search(self.buffer, self.at)
+            if found:
+                start, self.at = self.at, found.end()
+                return self.buffer[start : found.start()]
+            if len(self.buffer) - self.at > most:
+                raise http.client.HTTPException("too long a head, or line")
+            more = self._recv(limit)
+            if not more:
+                raise http.client.RemoteDisconnected("closed before it was complete")
+            self.buffer, self.at = self.buffer[self.at :] + more, 0
+
+    def holds(self, start: bytes) -> bool:
+        """Whether what has arrived already begins with a pattern, and goes on after
+        it."""
+        found = re.compile(start).match(self.buffer, self.at)
+        return found is not None and found.end() < len(self.buffer)
+
+    def arrived(self) -> bool:
+        """Whether there is something to read, or an end or error to be told."""
+        if self.at < len(self.buffer) or self.is_cut:
+            return True
+        try:
+            self.sock.settimeout(0)
+            self.buffer, self.at = self.sock.recv(_RECEIVE), 0
+        except _NOT_YET:
+            return False
+        except OSError:
+            pass
+        return True
 
     def quiet(self) -> bool:
-        """Whether nothing is to be read on an idle connection: no end, no error, nothing that nobody asked for."""
+        """Whether nothing is to be read while it idles: no end, no answer unasked
+        for."""
+        if self.at < len(self.buffer):
+            return False
         try:
-            self.reader.peek(1)
-        except OSError as error:
-            return type(error).__name__ in ("BlockingIOError", "SSLWantReadError")  # there may be no ssl
+            self.sock.settimeout(0)
+            self.sock.recv(1)
+        except _NOT_YET:
+            return True
+        except OSError:
+            return False
         return False
 
-_HTTP: Any = type("_HTTP", (_Connection, http.client.HTTPConnection), {})
-_HTTPS: Any = type("_HTTPS", (_Connection, http.client.HTTPSConnection), {}) if ssl is not None else None
-
-def _read_headers(file: Any, _class: Any = None) -> http.client.HTTPMessage:
-    """Read header lines up to the empty one (RFC 9112, section 5); a folded line, which is obsolete, is passed over."""
-    message = http.client.HTTPMessage()
-    for _ in range(_HEADERS_MOST):
-        line = file.readline(_LINE_MOST)
-        if line in (b"\r\n", b"\n"):
-            return message
-        if not line.endswith(b"\n"):
-            raise http.client.RemoteDisconnected("the head of the answer was cut short, or is too long")
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon and name.strip() == name:
-            message[name] = value.strip()
-    raise http.client.HTTPException("too many headers")
-
-class _Response(http.client.HTTPResponse):
-    """An answer that skips interim ones and gives its connection back when it has been read to its end."""
-
-    connection: Any = None  # once the head is here
-
-    def _read_status(self) -> Any:
-        for _ in range(_INTERIM_MOST):
-            answer = super()._read_status()  # type: ignore[misc]
-            if not 100 <= answer[1] < 200 or answer[1] == 101:
-                return answer
-            _read_headers(self.fp)
-        raise http.client.HTTPException("too many interim answers")
-
-    # http.client's own, but for what reads the headers: the email package would take longer for them than all the rest
-    _function: Any = type(_read_headers)
-    begin = _function(http.client.HTTPResponse.begin.__code__, dict(vars(http.client), parse_headers=_read_headers))
-
-    def events(self) -> Iterator[ServerSentEvent] | None:
-        """The events in the body; None where it is no stream of them."""
-        kind = (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-        return _decode(self.blocks(_BLOCK)) if kind == "text/event-stream" else None
-
-    def blocks(self, size: int) -> Iterator[bytes]:
-        """Yield the body as it arrives, never waiting for a block to be full; IncompleteRead where it is cut short."""
-        left = math.inf if self.chunked or self.length is None else self.length
-        while left > 0:  # HTTPResponse.read1 loses count of the length before Python 3.12
-            block = self.read1(size) if left == math.inf else self.fp.read1(min(size, int(left)))
-            if not block and left < math.inf:
-                raise http.client.IncompleteRead(b"", int(left))
-            if not block:
-                return
-            left -= len(block)
-            yield block
-        self._close_conn()
-
-    def _close_conn(self) -> None:  # at the end of the body, and when it is closed: but the reader is the connection's
-        self.fp: Any = None
+    def cut(self) -> None:
+        """End what another thread does on it. Below TLS: SSLSocket.shutdown would take
+        the encryption away first, and what that thread still sends went out in
+        clear."""
+        self.is_cut = True
+        with contextlib.suppress(OSError, TypeError):  # it is over, or not there yet
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        good = self.isclosed() and not self.will_close
-        super().close()
-        connection, self.connection = self.connection, None
-        if connection is None:
+        if self.sock is not None:
+            self.sock.close()
+
+
+def _addresses(host: str, port: int, limit: _Limit) -> list[Any]:
+    """A host's addresses. getaddrinfo can neither be limited nor interrupted, so that a
+    thread calls it for a name (promise 8)."""
+    look_up = functools.partial(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+    try:
+        return look_up(flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # no numeric address
+        pass
+    found: list[Any] = []
+    done = threading.Event()
+
+    def look() -> None:
+        try:
+            found.extend(look_up())
+        except OSError as error:
+            found.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=look, name="replicate-dns", daemon=True).start()
+    if not done.wait(limit()):
+        raise socket.timeout("timed out")
+    if found and isinstance(found[0], OSError):
+        raise found[0]
+    return found
+
+
+class _Answer:
+    """An answer whose head has been read (RFC 9112); its body is still to come."""
+
+    def __init__(
+        self,
+        connection: _Connection,
+        method: str,
+        limit: _Limit,
+        pool: _Pool | None = None,
+        patience: float | None = None,
+    ) -> None:
+        self.connection = connection
+        self.pool = pool  # where the connection may go back to
+        self.patience = patience  # seconds that one block of the body may take
+        for _ in range(_INTERIM_MOST):
+            self._read_head(limit)
+            if not 100 <= self.status < 200 or self.status == 101:
+                break
+        else:
+            raise http.client.HTTPException("too many interim answers")
+        self.body = b""  # once it was read whole
+        self.is_over = False  # whether the end of the body was reached
+        self.has_begun = False  # whether a chunk of it was
+        self.left: float = (
+            math.inf
+        )  # bytes to come of the body, or of its present chunk
+        self.chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+        self.length = _content_length(self.headers)
+        if method == "HEAD" or self.status in (204, 304) or method == "CONNECT":
+            self.chunked, self.length = False, 0
+        if self.chunked:
+            self.left = 0
+        elif self.length is not None:
+            self.left = self.length
+        if self.left == 0 and not self.chunked:
+            self.is_over = True
+
+    def _read_head(self, limit: _Limit) -> None:
+        head = self.connection.receive_until(_HEAD_END, _HEAD_MOST, limit)
+        first, *lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
+        if len(lines) > _HEADERS_MOST:
+            raise http.client.HTTPException("too many headers")
+        found = re.fullmatch(_STATUS_LINE, first)
+        if found is None:
+            raise http.client.BadStatusLine("no HTTP answer")
+        self.status = int(found[2])
+        self.reason = (found[3] or "").strip()
+        self.headers: dict[str, str] = {}  # by lower-case names
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if not colon or name.strip() != name:  # a folded line is obsolete
+                continue
+            name, value = name.lower(), value.strip()
+            if name in self.headers:
+                value = f"{self.headers[name]}, {value}"
+            self.headers[name] = value
+        connection = self.headers.get("connection", "").lower()
+        self.lasts = found[1] == "1" and "close" not in connection
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the body tells its own end; without that, a cut-off looks like
+        one."""
+        return self.chunked or self.length is not None
+
+    def read_block(self, most: float, limit: _Limit) -> bytes:
+        """Return the next bytes of the body as they arrive; b"" at its end.
+
+        Raises IncompleteRead where it is cut short.
+        """
+        pieces = [self._read_piece(most, limit)]
+        size = len(pieces[0])
+        while self.chunked and not self.left and size < most:
+            if self.is_over or not self.connection.holds(_NEXT_CHUNK):
+                break  # there is no more of it that could be had without waiting
+            pieces.append(self._read_piece(most - size, limit))
+            size += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_piece(self, most: float, limit: _Limit) -> bytes:
+        if self.chunked and not self.left and not self.is_over:
+            self._start_chunk(limit)
+        if self.is_over:
+            return b""
+        piece = self.connection.receive(min(most, self.left), limit)
+        if piece:
+            self.left -= len(piece)
+        elif self.is_measured:
+            raise http.client.IncompleteRead(b"")
+        if not piece or (self.left == 0 and not self.chunked):
+            self.is_over = True
+        return piece
+
+    def _line(self, limit: _Limit) -> bytes:
+        return self.connection.receive_until(_LINE_END, _LINE_MOST, limit)
+
+    def _start_chunk(self, limit: _Limit) -> None:
+        """Read a chunk's size (RFC 9112, section 7.1), after the last one the
+        trailers."""
+        if self.has_begun:
+            self._line(limit)  # the end of the chunk before
+        self.has_begun = True
+        text = self._line(limit).partition(b";")[0].strip()
+        if not re.fullmatch(_CHUNK_SIZE, text):
+            raise http.client.HTTPException("no size of a chunk")
+        self.left = int(text, 16)
+        if self.left:
             return
-        if connection.call.stop is not None:
-            connection.call.stop.reading.discard(connection)
-        if good and connection.sock is not None and len(connection.kept) < _KEPT_MOST:
-            connection.call, connection.kept_at = None, time.time()
-            connection.kept.append(connection)
+        for _ in range(_HEADERS_MOST):
+            if not self._line(limit):
+                self.is_over = True
+                return
+        raise http.client.HTTPException("too many trailers")
+
+    def read(self, most: int, limit: _Limit) -> bytes:
+        """Return the whole body, or as much as tells that it has more than `most`."""
+        blocks, size = [], 0
+        while size <= most:
+            block = self.read_block(math.inf, limit)
+            if not block:
+                break
+            size += len(block)
+            blocks.append(block)
+        self.close()
+        return b"".join(blocks)
+
+    def read_what_comes(self, most: int, limit: _Limit) -> bytes:
+        """The same for an error's body, of which some is better than nothing."""
+        try:
+            return self.read(most, limit)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return b""
+
+    async def blocks(self, call: _Call, most: int = _BLOCK) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. Raises what is in _BROKEN where it is cut
+        short."""
+        limit = functools.partial(call.left, self.patience)
+        try:
+            while not self.is_over:
+                connection = self.connection
+                await call.face.readable(connection, limit)
+                block = await call.face.on_wire(
+                    connection, self.read_block, most, limit
+                )
+                if block:
+                    yield block
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection back where the body was read to its end, else close
+        it."""
+        connection = self.connection
+        self.connection = _NO_CONNECTION
+        if connection is _NO_CONNECTION:
+            return
+        if self.pool is not None and self.is_over and self.lasts and self.is_measured:
+            self.pool.keep(connection)
         else:
             connection.close()
 
-def _unpacked(response: Any, body: bytes) -> bytes:
-    if (response.headers.get("Content-Encoding") or "").lower() != "gzip":
-        return body
-    try:
-        return zlib.decompress(body, 31)  # pyright: ignore[reportOptionalMemberAccess]
-    except Exception as error:  # an AttributeError, where there is no zlib and none was asked for
-        raise _Garbage(f"not gzip: {error}") from None
 
-def _read(response: Any, how: str) -> Any:
-    """An answer as `how` says: open, nothing, bytes, text, or JSON: a list, an object, what was made, a run."""
-    if how == "open":
-        return response
-    with response:
-        body = _unpacked(response, response.read())
-    if how in ("nothing", "bytes", "text"):
-        return True if how == "nothing" else body if how == "bytes" else body.decode("utf-8", "replace")
-    kind: Any = list if how == "list" else dict
-    data, needed = _parsed(body), {"run": ("id", "status"), "made": ("id",)}.get(how, ())
-    if not isinstance(data, kind) or not all(isinstance(data.get(n), str) for n in needed):
-        raise _Garbage(f"the answer is not the JSON that it should be: {len(body)} bytes of "
-                       f"{response.headers.get('Content-Type')}")
-    return data
+_NO_CONNECTION = _Connection(None)  # of an answer that is closed
 
-# ---------------------------------------------------------------------------------------------------------------------
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length")
+    if text is None:
+        return None
+    lengths = {part.strip() for part in text.split(",")}  # repeated: then all the same
+    length = lengths.pop()
+    if lengths or not re.fullmatch("[0-9]{1,18}", length):
+        raise http.client.HTTPException("a Content-Length that is none")
+    return int(length)
+
+
+class _Pool:
+    """Connections that idle, by where they lead, to be used again."""
+
+    def __init__(self) -> None:
+        # Shared by all threads of a client; touched only while the lock is held.
+        self.lock = threading.Lock()
+        self.kept: dict[Any, list[_Connection]] = {}  # newest last; no empty lists
+        self.number = 0
+        self.swept_at = 0.0  # by the wall clock
+
+    def take(self, key: Any, most_age: float) -> _Connection | None:
+        """A connection that is certain to be of use, None where there is none."""
+        while True:
+            with self.lock:
+                kept = self.kept.get(key)
+                if not kept:
+                    return None
+                connection = kept.pop()
+                self.number -= 1
+                if not kept:
+                    del self.kept[key]
+            age = time.time() - connection.kept_at
+            own = connection.process == os.getpid()
+            if own and 0 <= age < most_age and connection.quiet():
+                connection.sent = False
+                return connection
+            connection.close()
+
+    def keep(self, connection: _Connection) -> None:
+        """Keep a connection; the oldest ones are closed, by age and by number."""
+        connection.kept_at = time.time()
+        with self.lock:
+            kept = self.kept.setdefault(connection.key, [])
+            kept.append(connection)
+            self.number += 1
+            old = []
+            if self.number > _KEPT_MOST or connection.kept_at > self.swept_at + 10:
+                old += self._sweep(connection.kept_at)
+        for one in old:
+            one.close()
+
+    def _sweep(self, now: float) -> list[_Connection]:
+        """Take out what has idled too long, and the oldest while there are too many."""
+        self.swept_at = now
+        everything = [one for kept in self.kept.values() for one in kept]
+        everything.sort(key=lambda one: one.kept_at)
+        too_many = len(everything) - _KEPT_MOST
+        old = []
+        for number, one in enumerate(everything):
+            if number < too_many or now - one.kept_at > _KEPT_FOR:
+                self.kept[one.key].remove(one)
+                if not self.kept[one.key]:
+                    del self.kept[one.key]
+                old.append(one)
+        self.number -= len(old)
+        return old
+
+    def close(self) -> None:
+        with self.lock:
+            everything = [one for kept in self.kept.values() for one in kept]
+            self.kept, self.number = {}, 0
+        for one in everything:
+            one.close()
+
+
+# ------------------------------------------------------------------------------------
 # Webhooks
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+# The scheme is that of Standard Webhooks, https://www.standardwebhooks.com: a delivery
+# is signed as "id.timestamp.body" with HMAC-SHA256, by the base64 part of "whsec_...".
+
+
+class WebhooksDefault(Namespace):
+    """The webhook of this account: `client.webhooks.default`."""
+
+    def secret(self) -> WebhookSigningSecret:
+        """Return the secret that signs deliveries; keep it.
+
+        GET /webhooks/default/secret
+        """
+        return self._get(WebhookSigningSecret, "webhooks", "default", "secret")
+
+    async_secret = _async(secret)
+
 
 class Webhooks(Namespace):
-    """Webhooks: their secret, and whether one that came is genuine. https://replicate.com/docs/topics/webhooks"""
-
-    class Default(Namespace):
-        """The webhook of this account."""
-
-        secret = _operation("GET /webhooks/default/secret", WebhookSigningSecret, "Return the secret that signs "
-                            "deliveries; keep it, it rarely changes.")
+    """Webhooks. https://replicate.com/docs/topics/webhooks"""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self.default = Webhooks.Default(client)
+        self.default = WebhooksDefault(client)
 
     @staticmethod
-    def validate(request: Any = None, headers: Any = None, body: Any = None, secret: Any = None,
-                 tolerance: float | None = 300) -> bool:
-        """Return True for a genuine delivery; else raise WebhookError. No request is made.
+    def validate(
+        request: Any = None,
+        headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+        body: str | bytes | bytearray | None = None,
+        secret: str | WebhookSigningSecret | None = None,
+        tolerance: float | None = 300,
+    ) -> bool:
+        """Return True for a genuine delivery, else raise WebhookError; asks nobody.
 
-        headers is a mapping in any case, an ASGI list of pairs or a WSGI environ; body the raw bytes as they came, or
-        text; or both are those of `request` (its .headers, and .content or .body). secret is "whsec_..." or what
-        webhooks.default.secret() gives. tolerance is how many seconds the time may be off; None: any.
-        Deliveries are repeated, with the same webhook-id. https://www.standardwebhooks.com
+        headers: a mapping in any case, the pairs of ASGI, or the environ of WSGI.
+        body: as it came, byte for byte.
+        request: an object with both, as .headers and .content or .body.
+        secret: "whsec_...", or what webhooks.default.secret() gives.
+        tolerance: how many seconds the time of the delivery may be off; None: any.
+
+        Deliveries are repeated, with the same webhook-id.
         """
-        import hmac
-        secret = secret if isinstance(secret, str) else getattr(secret, "key", None) or ""
-        key: Any = re.fullmatch(r"(?:whsec_)?([A-Za-z0-9+/]+={0,2})", secret.strip())
-        _check(key and len(key[1]) % 4 == 0, "secret is 'whsec_...', or what webhooks.default.secret() gives")
+        key = _secret_key(secret)
         if request is not None:
-            headers, body = request.headers, getattr(request, "content", None) or getattr(request, "body", b"")
-        found = _webhook_headers(headers or {})
-        for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+            headers = request.headers
+            body = getattr(request, "content", None) or getattr(request, "body", None)
+        found = _webhook_headers(headers)
+        for name in _WEBHOOK_HEADERS:
             if not found.get(name):
                 raise WebhookError(f"the header {name} is missing")
-        stamp = found["webhook-timestamp"]
-        if not body or not re.fullmatch(r"\d{1,12}", stamp):
-            raise WebhookError("webhook-timestamp is not a number of seconds" if body else "the body is missing")
-        if tolerance is not None and abs(time.time() - int(stamp)) > tolerance:
-            raise WebhookError(f"webhook-timestamp is more than {tolerance:g} s away from this machine's time")
-        content = f"{found['webhook-id']}.{stamp}.".encode() + (body.encode() if isinstance(body, str) else bytes(body))
-        right = base64.b64encode(hmac.new(base64.b64decode(key[1]), content, "sha256").digest())
-        given = found["webhook-signature"].encode("utf-8", "replace").split()
-        if not sum(hmac.compare_digest(b"v1," + right, signature) for signature in given):
-            raise WebhookError("no webhook-signature is that of this body under this secret")
+        if not body:
+            raise WebhookError("the body is missing")
+        id, stamp, signatures = (found[name] for name in _WEBHOOK_HEADERS)
+        _check_time(stamp, tolerance)
+        if isinstance(body, str):  # surrogatepass: no two texts have the same bytes
+            body = body.encode("utf-8", "surrogatepass")
+        signed = f"{id}.{stamp}.".encode("utf-8", "surrogatepass") + bytes(body)
+        _check_signature(signatures, key, signed)
         return True
 
+
+_WEBHOOK_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+def _secret_key(secret: Any) -> bytes:
+    """The key in a secret. An empty one would let anybody sign."""
+    text = secret.key if isinstance(secret, WebhookSigningSecret) else secret
+    found = re.fullmatch(r"\s*(?:whsec_)?([A-Za-z0-9+/]+={0,2})\s*", text or "")
+    if found is None or len(found[1]) % 4:
+        raise ValueError("secret is 'whsec_...', as webhooks.default.secret() gives it")
+    return base64.b64decode(found[1])
+
+
 def _webhook_headers(headers: Any) -> dict[str, str]:
-    """Headers of any shape by their lower-case names: mappings, pairs (ASGI), HTTP_WEBHOOK_ID (WSGI), lists."""
-    def text(value: Any) -> str:
-        value = " ".join(text(item) for item in value) if isinstance(value, (list, tuple)) else value
-        return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    """Headers of any shape by lower-case names, where WSGI's HTTP_WEBHOOK_ID is one."""
     pairs = headers.items() if hasattr(headers, "items") else headers
-    return {re.sub("^http-", "", text(name).lower().replace("_", "-")): text(value).strip() for name, value in pairs}
+    found = {}
+    for name, value in pairs:
+        name = _header_text(name).lower().replace("_", "-")
+        found[re.sub("^http-", "", name)] = _header_text(value).strip()
+    return found
 
-# ---------------------------------------------------------------------------------------------------------------------
+
+def _header_text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(_header_text(item) for item in value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return str(value)
+
+
+def _check_time(stamp: str, tolerance: float | None) -> None:
+    """Whether a delivery is of now: an old one may be replayed."""
+    if not re.fullmatch("[0-9]{1,12}", stamp):
+        raise WebhookError("webhook-timestamp is not a number of seconds")
+    if tolerance is not None and abs(time.time() - int(stamp)) > tolerance:
+        raise WebhookError(
+            f"webhook-timestamp is more than {tolerance:g} s from this machine's time"
+        )
+
+
+def _check_signature(signatures: str, key: bytes, signed: bytes) -> None:
+    """Whether one of the signatures is right; compared in constant time."""
+    import hmac
+
+    right = b"v1," + base64.b64encode(hmac.new(key, signed, "sha256").digest())
+    for signature in signatures.encode("utf-8", "replace").split():
+        if hmac.compare_digest(right, signature):
+            return
+    raise WebhookError("no webhook-signature is that of this body under this secret")
+
+
+# ------------------------------------------------------------------------------------
 # Command line
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------
+#
+#   main()                    exit codes, signals, closed pipes
+#     _command()              parts words from options, and calls one of _COMMANDS:
+#       _run_command()        run, stream; _Words reads inputs, _show_output() ends it
+#       _train_command(), _watch_command(), _map_command()
+#       _resource_command()   RESOURCE VERB: a method, found and called by its names
+#   _terminal                 whatever is written, is written by it
 
-_USAGE = """Run machine-learning models on Replicate, or in Cog containers of your own.
+# Tables of help: what is typed, and what it means. Options: whose they are, too.
+_USAGE = """\
+ | Run machine-learning models on Replicate, or in Cog containers of your own.
+ |
+run MODEL [key=value ...] | run a model, print or save its output
+run MODEL --help | the model's inputs, from its schema
+stream MODEL [key=value ...] | run it, and print its output as it comes
+map MODEL [FILE] | a JSON input a line in, a JSON result a line out
+watch ID | follow a prediction that runs already
+train MODEL [key=value ...] | start a training
+search WORDS | find models
+RESOURCE VERB [ARG ...] [NAME=VALUE ...] | any method of the API: models get \
+OWNER/NAME, predictions list --all; a table on a terminal, JSON in a pipe
+ |
+run black-forest-labs/flux-schnell prompt="a fox" -o . | for example
+ |
+ | A RESOURCE is models, predictions, trainings, deployments, files, collections, \
+hardware, accounts or webhooks. Each command takes --help.
+ |
+REPLICATE_API_TOKEN | your token, from https://replicate.com/account/api-tokens
+REPLICATE_BASE_URL | the API's address, where it is another
+REPLICATE_POLL_INTERVAL | seconds between looks at a run (0.5)
+https_proxy, no_proxy | a proxy, and the hosts that need none
+ |
+ | Exit codes: 0 done; 1 the model failed, was canceled or timed out; 2 bad usage or \
+input, or no token; 3 the API or the network failed; 130 interrupted."""
 
-  replicate run black-forest-labs/flux-schnell prompt="an astronaut" -o astronaut.webp
-  replicate run MODEL --help             the model's inputs; key=@file sends a file, @- standard input
-  replicate map MODEL < inputs.jsonl > results.jsonl
-  replicate watch ID                     follow a prediction that runs already
-  replicate models get OWNER/NAME        any method of the API: RESOURCE VERB [ARG ...] [NAME=VALUE ...]
-  replicate predictions list --all       as JSON, one a line
+_OPTIONS = """\
+run stream train | -i --input | VALUE | key=value, a JSON object, a file of one, \
+or -; may be repeated
+run stream watch | -o --output | PATH | save files: into a directory/, under a \
+name, or - for standard output
+map | -o --output | DIR | save the outputs' files there, named by line
+run stream watch train RESOURCE | --json || print everything as JSON
+run stream watch | --logs || show the model's logs
+run | --stream || print the output as it comes
+run | --no-wait || print the prediction's id and return
+run stream | --web || open the prediction's page in a browser
+train | --destination | MODEL | the model of yours to push to, as owner/name
+map | -k --keep-order || results in the order of the inputs, not as they end
+map | --journal | FILE | note everything there; the same command goes on where it ended
+map | --rerun-expired || run again what has ended, but was deleted by the API since
+map | --concurrency | N | runs at a time (8)
+run stream watch map | --timeout | SECONDS | give up after so long
+run stream map | --cancel-after | TIME | a limit that the server keeps, as 30s or 5m
+RESOURCE | --all || all pages of a list; in a pipe a line of JSON each
+run stream train map watch RESOURCE | -h --help || show this"""
 
-run, map, watch, search, each RESOURCE (models, predictions, trainings, deployments, files, collections, hardware,
-account, webhooks) and each VERB take --help. A MODEL may be the http address of a Cog container. Exit codes: 0 done;
-1 the model failed, was canceled or timed out; 2 bad usage or input; 3 the API or the network failed; 130 interrupted.
-"""
-_EXITS = {ModelError: 1, PredictionTimeout: 1, ValueError: 2, TypeError: 2, ReplicateError: 3, OSError: 3,
-          KeyboardInterrupt: 130}  # the first that fits an error; an OSError: the output cannot be written
-_line = {"status": False, "open": False}  # on the terminal: whether a status is shown; whether output is in mid-line
+_MEANINGS = """\
+MODEL | owner/name[:version], deployments/owner/name, a version's id, or the address \
+of a container
+key=value | an input; key=@file sends a file, key=@- standard input, key:=json is JSON
+FILE | a JSON object a line, "@path" in it for a file; else standard input
+ID | the prediction's id
+owner | whose it is, or owner/name
+name | its name
+model | owner/name
+deployment | owner/name
+deployment_name | owner/name
+version | a version's id, or owner/name:id
+more | the version's id
+id | its id
+file_id | the file's id
+slug | the collection's name
+input | the inputs, as JSON or @FILE
+query | words to look for
+limit | 1 to 50 models
+cursor | the `next` of a page
+file | a path; 100 MiB at most
+filename | a name for it
+content_type | its media type
+metadata | JSON for your own use
+expiry | until when it is signed for, in Unix time
+signature | as its owner has signed
+visibility | public or private
+hardware | a sku, see hardware list
+destination | the model of yours to push to
+min_instances | machines that always run
+max_instances | machines at most
+description | a sentence about it
+sort_by | model_created_at or latest_version_created_at
+sort_direction | asc or desc
+created_after | a time, as 2026-01-31T00:00:00Z
+created_before | the same
+source | web: only those made there
+wait | 1 to 60 seconds to wait for its end
+webhook | an address to call
+webhook_events_filter | as ["completed"]
+extra | more fields, as JSON"""
+
+# The columns of lists; the first names an item.
+_COLUMNS = {
+    "Prediction": "id model status created_at",
+    "Training": "id model status created_at",
+    "Model": "id run_count description",
+    "Version": "id created_at",
+    "Deployment": "id current_release.model current_release.configuration.hardware",
+    "File": "id name size created_at",
+    "Collection": "slug name description",
+    "Hardware": "sku name",
+    "SearchMatch": "model.id model.run_count model.description",
+}
+# What a terminal would obey: control characters, and those that turn text around.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1, 2, 3 or 130 (see --help)."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # closed, as by <&-
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     try:
-        if argv is None:  # the process is ours: SIGTERM gives a run up as Ctrl-C does
-            import signal
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if not words or words[0] in ("-h", "--help", "help", "-V", "--version"):
-            _write(f"replicate-onefile {__version__}\n" if {"-V", "--version"}.intersection(words) else _USAGE)
-            return 0 if words else 2
-        command = {"run": _run_command, "map": _map_command, "watch": _watch_command}.get(words[0])
-        command(_options(*words)) if command else _resource_command(words)
-        sys.stdout.flush()
-        return 0
-    except SystemExit as error:  # argparse has said why
-        return int(error.code or 0)
+        if argv is None:  # the process is ours
+            _heed_signals()
+            argv = sys.argv[1:]
+        _terminal.open()
+        return _command(list(argv))
     except BrokenPipeError:  # the reader has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ReplicateError, ValueError, TypeError, OSError, KeyboardInterrupt) as error:
-        _write(f"replicate: {str(error) or 'interrupted'}\n", sys.stderr)
-        return next(code for kind, code in _EXITS.items() if isinstance(error, kind))
-
-def _write(text: str, file: Any = None) -> None:
-    """Write text: to a terminal without the control characters that it would obey, to a pipe as it is."""
-    file = file or sys.stdout
-    _status("")
-    if file.isatty():
-        text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
-    file.write(text.encode(file.encoding or "utf-8", "replace").decode(file.encoding or "utf-8"))
-    file.flush()
-    _line["open"] = not text.endswith("\n") if text else _line["open"]
-
-def _status(text: str) -> None:
-    """Show a line on a terminal's standard error, until the next one or any output takes its place."""
-    if sys.stderr.isatty() and (_line["status"] or text and not _line["open"]):
-        sys.stderr.write("\r\x1b[K" + text)
-        sys.stderr.flush()
-        _line["status"] = bool(text)
-
-def _options(command: str, *words: str) -> Any:
-    """What the words after run, map or watch ask for; where they do not say of what, the help is shown."""
-    import argparse
-    usage = {"run": "MODEL [key=value ...]", "map": "MODEL < inputs.jsonl > results.jsonl", "watch": "ID"}[command]
-    parser = argparse.ArgumentParser(usage=f"replicate {command} {usage} [options]", add_help=False)
-    add = parser.add_argument
-    add("ref", nargs="?", metavar=usage.split()[0], help="owner/name[:version], deployments/owner/name, id or address")
-    add("--help", "-h", action="store_true", help="show this, or after run MODEL the model's inputs")
-    add("--timeout", type=float, metavar="SECONDS", help="give up after so long")
-    if command == "run":
-        add("inputs", nargs="*", metavar="key=value", help="an input; key=@file sends a file, key:=json is JSON")
-        add("--input", metavar="FILE", help="read inputs from a JSON object in a file, or - for standard input")
-        add("--no-wait", action="store_true", help="print the prediction's id and return")
-        add("--web", action="store_true", help="open the prediction's page in a browser")
-    if command != "watch":
-        add("--cancel-after", metavar="DURATION", help="have the server cancel it, as 5m")
-    if command == "map":
-        add("--concurrency", type=int, default=8, metavar="N", help="runs at a time (8)")
-    else:
-        add("-o", "--output", metavar="PATH", help="save files: a directory, a name, or - for standard output")
-        add("--json", action="store_true", help="print the whole prediction")
-        add("--logs", action="store_true", help="show the model's logs on standard error")
-    options = parser.parse_intermixed_args(words)
-    if options.ref is None or options.help and command != "run":
-        parser.print_help()
-        sys.exit(0 if options.help else 2)
-    return options
-
-def _run_command(options: Any) -> None:
-    try:
-        description, openapi = _description(default_client, options.ref)
-    except APIError as error:
-        if error.status == 401 or options.help:
-            raise
-        description, openapi = "", None  # then values are not typed, and the creation tells what is wrong
-    if options.help:
-        return _write(_manual(options.ref, description, openapi) + "\n")
-    job = _job(default_client, options.ref, _typed(options, _inputs_of(openapi)), wait=False, timeout=options.timeout,
-               cancel_after=options.cancel_after)
-    _check(not (options.no_wait and job.target.cog), "--no-wait is for hosted models: a container keeps no predictions")
-    prediction = job.start()
-    if options.web and prediction and prediction._url("web"):
-        import webbrowser
-        webbrowser.open(prediction._url("web"))
-    if options.no_wait:
-        return _write(_as_text(prediction if options.json else prediction.id))
-    return _follow(job, options, _part(openapi, "Output"))
-
-def _watch_command(options: Any) -> None:
-    def cancel(call: _Call) -> None:
-        raise ReplicateError("it is somebody else's to cancel")
-    job: Any = _Job(default_client, _Target(""), None, timeout=options.timeout)
-    job.prediction, job.cancel = default_client.predictions.get(options.ref), cancel
-    _follow(job, options, {})
-
-def _follow(job: Any, options: Any, schema: Mapping[str, Any]) -> None:
-    """Show a run to its end, and its output, as the options say."""
-    logged = 0  # how much of the logs was shown
-    def show(run: Any) -> None:
-        nonlocal logged
-        logs = run.get("logs") or ""
-        if options.logs and len(logs) > logged:
-            _write(logs[logged:], sys.stderr)
-            logged = len(logs)
-        done = f", {run.progress.percentage:.0%}" if run.progress else ""
-        _status(f"{run.get('status')} {job.call.clock.now() - job.call.started:.0f} s{done}" if run._running else "")
-    job.call.watch = show
-    text = schema.get("x-cog-array-display") == "concatenate"
-    text = text or not schema and bool(job.prediction and job.prediction._url("stream"))
-    try:
-        if job.prediction:
-            show(job.prediction)
-        if options.json:
-            try:
-                job.output()
-            finally:
-                _write(_as_text(job.prediction))
-        elif text and not options.output:
-            _write_events(job.events())
-        else:
-            _put(job.output(), options.output, schema)
-    except KeyboardInterrupt:
-        known = job.prediction.id if job.prediction else "nothing"
-        raise KeyboardInterrupt(f"interrupted: {'cancelled' if job.cancelled else 'did not cancel'} {known}") from None
-
-def _write_events(events: Any) -> None:
-    """Text as it comes; files a line each."""
-    last = "\n"
-    try:
-        for event in events:
-            text = str(event) + "\n" * isinstance(event.data, FileOutput)
-            _write(text)
-            last = text or last
+        code, text = _verdict(error)
+        _terminal.tell(f"replicate: {text}")
+        return code
     finally:
-        events.close()
-        _write("" if last.endswith("\n") else "\n")
+        _terminal.close()
 
-def _put(output: Any, where: str | None, schema: Mapping[str, Any]) -> None:
-    """Print an output; or put its files, or the text where there are none, where -o says, and print their paths."""
-    files, text = _found_files(output), _as_text(output, schema)
-    if where == "-" and files:
-        sys.stdout.buffer.writelines(block for file in files for block in file.iter_bytes())
-    elif where in (None, "-"):
-        _write(text)
-    else:
+
+def _heed_signals() -> None:
+    """Let SIGTERM and SIGHUP give up as Ctrl-C does, unless ignored, as by nohup."""
+    import signal
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code of a command that an error ended, and what to say of it."""
+    text = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, text or "interrupted"
+    if isinstance(error, (ModelError, PredictionTimeout)):
+        return 1, text
+    if isinstance(error, ReplicateError):
+        if error.title == _NO_TOKEN:
+            return 2, f"no token: set REPLICATE_API_TOKEN; {_TOKENS_PAGE} gives one"
+        if error.status == 404 and re.match("GET .*/models/", text):
+            text += "; `replicate search WORDS` finds models"
+        return 3, text
+    if isinstance(error, (ValueError, TypeError, FileNotFoundError)):
+        return 2, text
+    return 3, text  # the output cannot be written
+
+
+class _Terminal:
+    """The standard streams, and on a terminal a line of status while nothing comes."""
+
+    def __init__(self) -> None:
+        self._status = ""
+        self._started = 0.0
+        self._lock = threading.Lock()  # held by who writes: a command, or the ticker
+        self._over = threading.Event()
+        self._is_shown = False  # whether the line of status stands there
+        self._is_within = False  # whether the cursor stands behind output
+
+    def open(self) -> None:
+        """Begin: what waits is shown to wait, also where no answer ever comes."""
+        self._status = "waiting"
+        self._started = time.monotonic()
+        self._over.clear()
+        if sys.stderr.isatty():
+            threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._over.wait(_TICK):
+            self.show(self._status)
+
+    def show(self, status: str) -> None:
+        """Show how far it is, in a line that any output takes the place of."""
+        self._status = status
+        text = f"{status}, {time.monotonic() - self._started:.0f} s"
+        text = _OBEYED.sub("?", text)[: _room()]
+        with self._lock:
+            if self._is_within or self._over.is_set() or not sys.stderr.isatty():
+                return
+            try:
+                sys.stderr.write("\r\x1b[K" + text)
+                sys.stderr.flush()
+                self._is_shown = True
+            except OSError:  # the terminal is gone
+                return
+
+    def close(self) -> None:
+        """Take the line away; what cannot be written goes nowhere."""
+        self._over.set()
+        for stream in (sys.stderr, sys.stdout):
+            try:
+                self.write("", stream)
+            except OSError:  # Python would try again at its end, and complain
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+    def write(self, text: str, stream: Any = None) -> None:
+        """Write at once: to a pipe as it is, to a terminal nothing that it obeys."""
+        stream = stream or sys.stdout
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, "replace").decode(encoding)
+        with self._lock:
+            if self._is_shown:
+                self._is_shown = False
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+            if text and stream.isatty():
+                text = _OBEYED.sub("\ufffd", text)
+                self._is_within = not text.endswith("\n")
+            stream.write(text)
+            stream.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self.write(text if text.endswith("\n") else text + "\n")
+
+    def tell(self, text: str) -> None:
+        """Write a line on standard error, where somebody is there to read it."""
         try:
-            for file in files or [FileOutput("data:text/plain," + urllib.parse.quote(text))]:
-                _write(f"{file.save(os.path.join(where, '') if len(files) > 1 else where)}\n")
-        except ReplicateError:
-            _write(text)  # paid for, and not to be lost
-            raise
+            self.write(text + "\n", sys.stderr)
+        except OSError:
+            return
 
-def _found_files(output: Any) -> list[FileOutput]:
-    inside = output.values() if isinstance(output, dict) else output if isinstance(output, list) else ()
-    return [output] if isinstance(output, FileOutput) else [file for item in inside for file in _found_files(item)]
+    def pour(self, blocks: Iterable[bytes]) -> None:
+        """Write a file's content; on a terminal, the text in it."""
+        for block in blocks:
+            if sys.stdout.isatty():
+                self.write(block.decode("utf-8", "replace"))
+            else:
+                sys.stdout.buffer.write(block)
 
-def _as_text(output: Any, schema: Mapping[str, Any] | None = None, indent: int | None = 2) -> str:
-    """An output for people and pipes: text as it is, files a line each, everything else as JSON."""
-    if isinstance(output, list) and output and all(isinstance(item, str) for item in output):
-        lines = isinstance(output[0], FileOutput) or schema and schema.get("x-cog-array-display") != "concatenate"
-        output = ("\n" if lines else "").join(output)
-    text = output if isinstance(output, str) else json.dumps(output, indent=indent, ensure_ascii=False)
-    return text if text.endswith("\n") else text + "\n"
 
-def _map_command(options: Any) -> None:
-    fields = _inputs_of(_description(default_client, options.ref)[1])
-    drawn: deque[Any] = deque()
-    done = failed = 0
-    def inputs() -> Iterator[Any]:
-        for number, raw in enumerate(sys.stdin.buffer, 1):  # JSON is UTF-8, whatever the terminal is
-            line = raw.decode("utf-8-sig", "replace").rstrip("\r\n")
-            if line.strip():
-                value = _json_or_text(line)
-                faults = _faults(value, fields) if isinstance(value, dict) else ["it is no JSON object"]
-                drawn.append({"line": number, "input": value})
-                yield ValueError(f"line {number}: {'; '.join(faults)}") if faults else value
-    for output in default_client.map(options.ref, inputs(), concurrency=options.concurrency, return_exceptions=True,
-                                     timeout=options.timeout, cancel_after=options.cancel_after):
-        bad = isinstance(output, Exception)
-        done, failed = done + 1, failed + bad
-        _write(_as_text({**drawn.popleft(), "error" if bad else "output": str(output) if bad else output}, indent=None))
-        _status(f"{done} done, {failed} failed")
-    _write(f"{done} done, {failed} failed\n", sys.stderr)
-    sys.exit(1 if failed else 0)
+_terminal = _Terminal()
+
+
+def _room() -> int:
+    """Columns of the terminal; after the last one some begin a new line."""
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1
+
+
+# Help, and what was asked for
+
+
+def _table(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row.split("|")] for row in text.splitlines()]
+
+
+def _show_help(rows: Iterable[Sequence[str]]) -> None:
+    """Two columns, wrapped; words are not broken: some have to be typed."""
+    import textwrap
+
+    width = _room()
+    edge = min(30, width // 2)
+    for left, right in rows:
+        indent = " " * edge if left else ""
+        first = left.ljust(len(indent))
+        if len(left) > edge - 2:
+            _terminal.say(left)
+            first = indent
+        text = textwrap.fill(
+            right,
+            width,
+            initial_indent=first,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        _terminal.say(text.replace("\xa0", " "))
+
+
+def _options_help(name: str) -> list[list[str]]:
+    rows = [row for row in _table(_OPTIONS) if name in row[0].split()]
+    return [[f"{names} {value}", meaning] for _, names, value, meaning in rows]
+
+
+def _command(words: list[str]) -> int:
+    """Do what the words ask for, and return the exit code."""
+    name = words[0] if words else ""
+    if name in ("", "-h", "--help", "help"):
+        _show_help(_table(_USAGE))
+        return 0 if name else 2
+    if name in ("-V", "--version"):
+        _terminal.say(f"replicate-onefile {__version__}")
+        return 0
+    if name not in _COMMANDS:
+        return _resource_command(_parted("RESOURCE", words))
+    asked = _parted(name, words[1:])
+    command, usage, most = _COMMANDS[name]
+    if asked.help and (not asked.words or most <= 2):
+        nouns = re.findall("[A-Za-z=]+", usage)
+        rows = [["", f"replicate {name} {usage} [option ...]"], ["", ""]]
+        rows += [row for row in _table(_MEANINGS) if row[0] in nouns]
+        _show_help(rows + _options_help(name))
+        return 0
+    if not 1 <= len(asked.words) <= most:
+        raise ValueError(f"write replicate {name} {usage}; --help tells more")
+    return command(asked)
+
+
+def _parted(name: str, words: list[str]) -> Any:
+    """Part words from a command's options; what follows -- is no option.
+
+    Raises ValueError, which never shows what was given to an option.
+    """
+    import types
+
+    found: dict[str, Any] = {}
+    known = {}
+    for owners, names, kind, _ in _table(_OPTIONS):
+        field = names.split()[-1].strip("-").replace("-", "_")
+        found[field] = None
+        if name in owners.split():
+            known.update(dict.fromkeys(names.split(), (field, kind)))
+    found.update(name=name, line=words, words=[], input=[])
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
+        if word == "--":
+            found["words"] += rest
+            break
+        if word == "-" or not word.startswith("-"):
+            found["words"].append(word)
+            continue
+        option, equals, text = word.partition("=")
+        if option not in known:
+            plain = option.strip("-").replace("-", "_")
+            near = _nearest(option, [*known])
+            raise ValueError(f"write {plain}=VALUE; no option {option}{near}")
+        field, kind = known[option]
+        if kind and not equals:
+            text = rest.popleft() if rest else ""
+        value = _option_value(option, kind, text)
+        if field == "input":
+            value = found[field] + [value]
+        found[field] = value
+    found["people"] = sys.stdout.isatty() and not found["json"]
+    return types.SimpleNamespace(**found)
+
+
+def _option_value(option: str, kind: str, text: str) -> Any:
+    if not kind:
+        return True
+    if not text:
+        raise ValueError(f"{option} is to be followed by {kind}")
+    kinds: dict[str, Any] = {"SECONDS": float, "N": int}
+    try:
+        return kinds.get(kind, str)(text)
+    except ValueError:
+        raise ValueError(f"{option} takes a number") from None
+
+
+# run, stream, train, watch
+
+
+class _Words:
+    """The inputs that a command line gives, typed by a schema, and all their faults."""
+
+    def __init__(self, fields: Mapping[str, _Field]) -> None:
+        self.fields = fields
+        self.input: dict[str, Any] = {}
+        self.said: set[str] = set()  # names of key=value
+        self.unchecked: set[str] = set()  # JSON whatever the schema says, or faulty
+        self.faults: list[str] = []
+
+    def read(self, sources: Iterable[str], words: Iterable[str]) -> dict[str, Any]:
+        """Take what -i gives, and the words; ValueError tells all that is wrong."""
+        pairs = [*words]
+        for source in sources:
+            if re.match(r"\w+:?=", source):
+                pairs.append(source)
+            else:
+                self._take_object(source)
+        for word in pairs:
+            self._take_pair(word)
+        faults = self.faults + _faults(self.input, self.fields, self.unchecked)
+        if len(faults) > 1:
+            faults.insert(0, "the input is wrong:")
+        if faults:
+            raise ValueError("\n  ".join(faults))
+        return self.input
+
+    def _take_object(self, source: str) -> None:
+        is_json = source.lstrip().startswith("{")
+        try:
+            self.input.update(**json.loads(source if is_json else _read_file(source)))
+        except (ValueError, TypeError, OSError) as error:
+            shown = "" if is_json else source + " "
+            self.faults.append(f"--input {shown}is no JSON object: {error}")
+
+    def _take_pair(self, word: str) -> None:
+        name, equals, text = word.partition("=")
+        is_json = name.endswith(":")
+        name = name.rstrip(":")
+        if not equals:
+            self.faults.append(f"{name} is to be written key=value")
+            return
+        before = self.input.get(name)
+        try:
+            value = _json(text) if is_json else self._typed(name, text)
+            if name in self.said:
+                value = _joined(before, value)
+        except (ValueError, OSError) as error:
+            self.faults.append(f"{name} {error}")
+            value, is_json = before, True
+        if is_json:
+            self.unchecked.add(name)
+        self.said.add(name)
+        self.input[name] = value
+
+    def _typed(self, name: str, text: str) -> Any:
+        """A text as the schema takes it; what begins with @ is a file, or its text."""
+        if self.fields and name not in self.fields:
+            return text  # which _faults() tells
+        field = self.fields.get(name) or _Field(name, {"format": "uri"}, None, False)
+        if not text.startswith("@"):
+            if field.file and field.types and os.path.isfile(text):
+                raise ValueError(f"is a file: write {name}=@{text}")
+            return field.parse(text)
+        try:
+            if not field.file:
+                return field.parse(_read_file(text[1:]).decode("utf-8", "replace"))
+            file = _file_at(text[1:])
+            return [file] if field.types == ["array"] else file
+        except OSError as error:
+            where = "a file" if field.secret else text[1:]
+            hint = f"write {name}:='\"@...\"' for a text that begins with @"
+            raise ValueError(f"cannot read {where}: {error.strerror}; {hint}") from None
+
+
+def _joined(before: Any, value: Any) -> Any:
+    """A list, and what is added to it by a key that is given again."""
+    if not isinstance(before, list):
+        raise ValueError("is given twice")
+    return before + (value if isinstance(value, list) else [value])
+
+
+def _file_at(path: str) -> Any:
+    """A file to send; of standard input (-) its bytes, or the URL that they are."""
+    import pathlib
+
+    if path == "-":
+        content = _read_file(path)
+        line = content[:_LINE_MOST].decode("utf-8", "replace").strip()
+        return line if _is_file(line) else content
+    file = pathlib.Path(path)
+    file.stat()
+    return file
+
+
+def _read_file(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+
 
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
-def _typed(options: Any, fields: Mapping[str, _Field]) -> dict[str, Any]:
-    """The inputs of a command line as the schema types them. Raises ValueError with all that is wrong."""
-    input: dict[str, Any] = {}
-    said: dict[str, Any] = {}
-    wrong, unchecked = [], set()  # unchecked: what is JSON whatever the schema says, and what could not be read
+
+class _Progress:
+    """Shows what is new of a run: its state, its logs, its page in a browser."""
+
+    def __init__(self, asked: Any) -> None:
+        self.asked = asked
+        self.logged = 0  # characters of the logs that were shown
+
+    def __call__(self, prediction: Prediction) -> None:
+        status = str(prediction.status)
+        if prediction.progress is not None:
+            status += f", {prediction.progress.percentage:.0%}"
+        logs = prediction.logs
+        if self.asked.logs and isinstance(logs, str):
+            _terminal.write(logs[self.logged :], sys.stderr)
+            self.logged = len(logs)
+        if self.asked.web and prediction._url("web").startswith("https://"):
+            import webbrowser
+
+            self.asked.web = False
+            webbrowser.open(prediction._url("web"))
+        _terminal.show(status)
+
+
+def _run_command(asked: Any) -> int:
+    ref, *words = asked.words
+    call = _Call(default_client, asked.timeout)
     try:
-        input.update(**json.loads(_content(options.input) if options.input else b"{}"))
-    except (ValueError, TypeError, OSError) as error:
-        wrong.append(f"--input {options.input} is no JSON object: {error}")
-    for word in options.inputs:
-        name, equals, text = word.partition("=")
-        name, literal = name.rstrip(":"), name.endswith(":")
-        unchecked.add(name)
-        try:
-            _check(equals, "is to be written key=value")
-            value = _json_or_text(text) if literal else _read_value(fields.get(name), text)
-            _check(not literal or value is not text, "is not JSON")
-            if name in said:
-                _check(isinstance(said[name], list), "is given twice")
-                value = said[name] + (value if isinstance(value, list) else [value])
-            said[name] = value
-            unchecked.difference_update(() if literal else (name,))
-        except (ValueError, OSError) as error:
-            wrong.append(f"{name} {error}" + f"; a text that begins with @ is {name}:='\"@...\"'" * (text[:1] == "@"))
-            said.setdefault(name, None)  # so that it is not told to be missing as well
-    input.update(said)
-    wrong += _faults(input, fields, unchecked)
-    _check(not wrong, "\n  ".join(["the input is wrong:", *wrong] if len(wrong) > 1 else wrong))
-    return input
-
-def _content(path: str) -> bytes:
-    """What a file holds, or standard input where its name is -."""
-    import pathlib
-    return sys.stdin.buffer.read() if path == "-" else pathlib.Path(path).read_bytes()
-
-def _read_value(field: _Field | None, text: str) -> Any:
-    """One value of the command line by its field, None where there is no schema: then it is JSON, or else text."""
-    if text[:1] == "@" and (field is None or field.file):
-        import pathlib
-        value: Any = pathlib.Path(text[1:])
-        if text == "@-":
-            value = _content("-")
-            line = value.strip().decode("utf-8", "replace")
-            value = line if _is_file(line) else value
-        else:
-            os.stat(value)  # one that is not there is told now
-        return [value] if field and field.types == ["array"] else value
-    if text[:1] == "@":
-        text = _content(text[1:]).decode("utf-8", "replace")
-    if field is None or not (field.types or field.choices):
-        return _json_or_text(text)
-    return None if text == "null" and field.nullable and "string" not in field.types else field.parse(text)
-
-def _manual(ref: Any, description: str, openapi: Any) -> str:
-    """A model's inputs and output for people, wrapped to the terminal's width."""
-    import shutil
-    import textwrap
-    fields, output = _inputs_of(openapi), _part(openapi, "Output")
-    title = "Inputs:" if fields else "Its inputs are not known: there is no schema. Values are JSON, or else text."
-    texts = [("", str(getattr(ref, "id", ref))), ("", description), ("", " "), ("", title)]
-    for field in fields.values():
-        numbers = ("from", field.least), ("to", field.most), ("default", None if field.secret else field.default)
-        facts = ["/".join(field.types) or "any", "file or URL" * field.file, "secret" * field.secret,
-                 *(f"{word} {_short(value)}" for word, value in numbers if value is not None),
-                 "required" * field.required, "or null" * field.nullable]
-        texts += [("  ", f"{field.name} ({', '.join(filter(None, facts))})"), ("      ", field.description),
-                  ("      ", "one of: " * bool(field.choices) + ", ".join(str(choice) for choice in field.choices))]
-    items = output.get("items") or output
-    kind = "file" if items.get("format") == "uri" else items.get("type") or "value"
-    kind = kind if items is output else f"a list of {kind}s"
-    kind = "text, as it is made" if "x-cog-array-display" in output else kind
-    texts += [("", " "), ("", f"Output: {kind}")] * bool(output)
-    width = max(40, shutil.get_terminal_size().columns - 2)
-    return "\n".join(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
-                     for indent, text in texts if text)
-
-def _commands(thing: Any) -> dict[str, Any]:
-    """What a command line can name below a thing: of the client its namespaces and search, of these their methods."""
-    found = {name: getattr(thing, name) for name in dir(thing) if not name.startswith(("_", "async_"))}
-    return {name: one for name, one in found.items() if isinstance(one, Namespace)
-            or callable(one) and (isinstance(thing, Namespace) or thing is default_client and name == "search")}
-
-def _resource_command(words: list[str]) -> None:
-    """RESOURCE VERB [ARG ...] [NAME=VALUE ...]: a method of the client, found by its name, called by its signature."""
-    import inspect
-    flags = {"-h", "--help", "--all"}.intersection(words)
-    words = [word for word in words if word not in flags]
-    thing: Any = default_client
-    path: list[str] = []
-    while words and words[0] in _commands(thing):
-        path.append(words.pop(0))
-        thing = _commands(thing)[path[-1]]
-    verbs = _commands(thing)
-    if verbs and (words or not flags):
-        raise ValueError(f"{' '.join(path + words[:1])!r} is no command" + _nearest("".join(words[:1]), [*verbs]))
-    if flags - {"--all"}:
-        title = " ".join(["replicate", *path] + ["VERB"] * bool(verbs)) + " [ARG ...] [NAME=VALUE ...]\n"
-        lines = [f"  {verb:12} {(inspect.getdoc(one) or '').splitlines()[0]}"[:118] for verb, one in verbs.items()]
-        return _write("\n".join([title, inspect.getdoc(thing) or "", *lines, ""]))
-    given, named = [], {}
-    parameters = inspect.signature(thing).parameters
-    for word in words:
-        name, equals, text = word.partition("=")
-        if equals and re.fullmatch(r"\w+:?", name):
-            kind = str(getattr(parameters.get(name), "annotation", ""))
-            named[name.rstrip(":")] = text if kind in ("str", "str | None") else _read_value(None, text)
-        else:
-            given.append(json.loads(word) if word[:1] in ("{", "[") else word)
-    result = thing(*given, **named)
-    if isinstance(result, bytes):
-        sys.stdout.buffer.write(result)
-    elif isinstance(result, Page) and "--all" in flags:
-        for item in result.iter_all():
-            _write(_as_text(item, indent=None))
+        description, openapi = call.run(_description(call, ref))
+    except APIError as error:
+        if error.status == 401 or asked.help:
+            raise
+        description, openapi = "", None  # values are not typed, and the API tells more
+    fields = _inputs_of(openapi)
+    schema = _part(openapi, "Output")
+    if asked.help and asked.name == "RESOURCE" and not asked.people:
+        _terminal.say(_dumped(openapi))
+        return 0
+    if asked.help:
+        _show_help(_manual(ref, description, fields, schema))
+        return 0
+    input = _Words(fields).read(asked.input, words)
+    where = asked.output or "-"
+    is_name = where != "-" and not _is_folder(where)
+    if is_name and _makes_several(schema, fields, input):
+        raise ValueError(f"{ref} makes several files: write -o {where}/")
+    options = _Options(
+        wait=False, cancel_after=asked.cancel_after, on_update=_Progress(asked)
+    )
+    run = _run_for(call, ref, input, options)
+    if asked.no_wait:
+        prediction = call.run(run.create())
+        _terminal.say(_dumped(prediction) if asked.json else prediction.id)
     else:
-        page = isinstance(result, Page) and {"previous": result.previous, "next": result.next, "results": result}
-        _write(_as_text(page or result))
+        asked.stream = asked.stream or asked.name == "stream"
+        _show_output(asked, call, run, schema)
+    return 0
 
-# the module's own functions and namespaces are those of one client, made without a look at the environment
+
+class _Watched(_Run):
+    """A run that somebody else has started: it is followed, but never given up."""
+
+    async def _give_up(self, error: BaseException) -> None:
+        pass
+
+
+def _watch_command(asked: Any) -> int:
+    call = _Call(default_client, asked.timeout)
+    prediction = predictions.get(asked.words[0])
+    run = _Watched(call, _Target(), None, _Options(on_update=_Progress(asked)))
+    run.follow(prediction)
+    asked.stream = bool(prediction._url("stream"))
+    _show_output(asked, call, run, {})
+    return 0
+
+
+def _train_command(asked: Any) -> int:
+    ref, *words = asked.words
+    model, colon, _ = ref.partition(":")
+    version = models.versions.get(ref) if colon else models.get(ref).latest_version
+    if version is None:
+        raise ValueError(f"{ref} has no version that can be trained")
+    fields = _inputs_of(version.openapi_schema, "TrainingInput")
+    if asked.help:
+        _show_help(_manual(ref, "", fields, {}))
+        return 0
+    if not asked.destination:
+        raise ValueError("write --destination OWNER/NAME, a model of yours to push to")
+    input = _Words(fields).read(asked.input, words)
+    made = trainings.create(f"{model}:{version.id}", input, asked.destination)
+    _show_result(made, asked)
+    return 0
+
+
+def _show_output(asked: Any, call: _Call, run: _Run, schema: Mapping[str, Any]) -> None:
+    """Follow a run to its end, and show or save its output."""
+    is_text = asked.stream or schema.get("x-cog-array-display") == "concatenate"
+    try:
+        if asked.json:
+            try:
+                call.run(run.output())
+            finally:
+                if run.prediction is not None:
+                    _terminal.say(_dumped(run.prediction))
+        elif is_text and asked.output is None:
+            _write_events(call.iterate(run.events(), begin=True))
+        else:
+            output = call.run(run.output())
+            text = _as_text(output, schema)
+            if asked.output is None:
+                _terminal.say(text)
+            else:
+                _save_output(call, _files_in(output), text, asked.output)
+    except KeyboardInterrupt:
+        id = run.prediction.id if run.prediction is not None else "nothing"
+        did = "cancelled" if run.cancelled else "did not cancel"
+        raise KeyboardInterrupt(f"interrupted: {did} {id}") from None
+
+
+def _write_events(events: Any) -> None:
+    """Write text as it comes; files a line each."""
+    last = "\n"
+    try:
+        for event in events:
+            text = str(event)
+            if isinstance(event.data, FileOutput):
+                text += "\n"
+            _terminal.write(text)
+            last = text[-1:] or last
+    finally:
+        events.close()
+        if last != "\n":
+            _terminal.write("\n")
+
+
+def _as_text(output: Any, schema: Mapping[str, Any]) -> str:
+    """An output for people and pipes: text as it is, files a line each, else JSON."""
+    items = output if isinstance(output, list) else [output]
+    if not items or not all(isinstance(item, str) for item in items):
+        return _dumped(output)
+    is_text = not schema or schema.get("x-cog-array-display") == "concatenate"
+    if isinstance(items[0], FileOutput):
+        is_text = False
+    return ("" if is_text else "\n").join(items)
+
+
+def _dumped(value: Any, indent: int | None = 2) -> str:
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False)
+    except RecursionError:  # without indents, more levels can be written
+        return json.dumps(value, ensure_ascii=False)
+
+
+def _is_folder(where: str) -> bool:
+    return where.endswith(("/", os.sep)) or os.path.isdir(where)
+
+
+def _makes_several(
+    schema: Mapping[str, Any], fields: Mapping[str, _Field], input: Mapping[str, Any]
+) -> bool:
+    """Whether the output is a list of files, and no input makes it a list of one."""
+    items = schema.get("items")
+    if not isinstance(items, dict) or items.get("format") != "uri":
+        return False
+    counts = [
+        input.get(name, field.default)
+        for name, field in fields.items()
+        if re.match("n_|num|max_|.*(count|batch)", name)
+    ]
+    return 1 not in counts
+
+
+def _save_output(call: _Call, files: list[str], text: str, where: str) -> None:
+    """Save an output's files, or its text where it has none, and say their paths."""
+    # A text is saved as the data URI that it might have come as.
+    files = files or ["data:text/plain," + urllib.parse.quote(text)]
+    try:
+        for number, file in enumerate(files):
+            path = where
+            if where == "-":
+                _terminal.pour(call.iterate(_chunks(call, file, _BLOCK)))
+                continue
+            if number and not _is_folder(where):
+                stem, ending = os.path.splitext(where)
+                path = f"{stem}-{number}{ending}"
+            _terminal.say(str(call.run(_saved(call, file, path))))
+    except ReplicateError:
+        _terminal.say(text)  # it is paid for, and not to be lost
+        raise
+
+
+def _manual(
+    ref: str,
+    description: str,
+    fields: Mapping[str, _Field],
+    schema: Mapping[str, Any],
+) -> list[list[str]]:
+    """A model's inputs and output for people."""
+    title = "Inputs:"
+    if not fields:
+        title = "Its inputs are not known: values are taken as JSON, or else as text."
+    rows = [["", ref], ["", description], ["", ""], ["", title]]
+    for field in fields.values():
+        rows.append(["  " + field.name, _facts(field)])
+        if field.description:
+            rows.append([" ", field.description])
+        if field.choices:
+            # _show_help() breaks no line at such a space: choices are typed.
+            choices = [str(choice).replace(" ", "\xa0") for choice in field.choices]
+            rows.append([" ", "one of: " + ", ".join(choices)])
+    if schema:
+        rows += [["", ""], ["", f"Output: {_kind(schema)}"]]
+    return rows
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """What an output is, in words."""
+    if schema.get("x-cog-array-display") == "concatenate":
+        return "text, as it is made"
+    items = schema.get("items")
+    if isinstance(items, dict):
+        return f"a list of {_kind(items)}s"
+    return "file" if schema.get("format") == "uri" else str(schema.get("type", "value"))
+
+
+def _facts(field: _Field) -> str:
+    facts = ["/".join(field.types) or "any"]
+    for word, value in (("at least", field.least), ("at most", field.most)):
+        if value is not None:
+            facts.append(f"{word} {_short(value)}")
+    if field.default is not None and not field.secret:
+        facts.append(f"default {_short(field.default)}")
+    for word in ("file", "secret", "required"):
+        if getattr(field, word):
+            facts.append(word)
+    return ", ".join(facts)
+
+
+# map
+
+
+class _Lines:
+    """The inputs in a file of JSON lines, and what became of them."""
+
+    def __init__(self, file: Any, fields: Mapping[str, _Field]) -> None:
+        self.file = file
+        self.fields = fields
+        self.given: dict[int, Any] = {}  # what the lines hold whose results are to come
+        self.drawn = self.done = self.failed = 0
+        self.started = time.monotonic()
+        self.total = 0  # 0 where it is not known
+        if file.seekable():
+            self.total = sum(1 for line in file if line.strip())
+            file.seek(0)
+
+    def inputs(self) -> Iterator[tuple[int, Any]]:
+        """Yield the number and input of each line, or an error for one that is wrong.
+
+        Raises ValueError where the first one is no JSON object: it is another file.
+        """
+        for number, line in enumerate(self.file, 1):
+            if not line.strip():
+                continue
+            value = _json_or_text(line.decode("utf-8-sig", "replace"))
+            try:
+                input: Any = self._checked(value)
+            except (ValueError, OSError) as error:
+                input = ValueError(f"line {number}: {error}")
+                if not self.drawn and not isinstance(value, dict):
+                    raise input from None
+            self.given[number] = value
+            self.drawn += 1
+            self._show()
+            yield number, input
+
+    def _checked(self, value: Any) -> dict[str, Any]:
+        """A line's input, files for "@path" in it; ValueError tells what is wrong."""
+        if not isinstance(value, dict):
+            raise ValueError('no JSON object, as {"key": "value"}')
+        input = {}
+        for name, item in value.items():
+            field = self.fields.get(name)
+            if field is not None and field.file:
+                item = _with_files(item)
+            input[name] = item
+        faults = _faults(input, self.fields)
+        if faults:
+            raise ValueError("; ".join(faults))
+        return input
+
+    def take(self, outcome: Any) -> None:
+        """Write a result."""
+        result = {"line": outcome.line, "id": outcome.id}
+        result["input"] = self.given.pop(outcome.line)
+        if outcome.error is None:
+            self.done += 1
+            result["output"] = outcome.output
+        else:
+            self.failed += 1
+            result["error"] = str(outcome.error)
+        result["metrics"] = outcome.metrics
+        if outcome.files:
+            result["files"] = outcome.files
+        _terminal.say(_dumped(result, None))
+        self._show()
+
+    def _show(self) -> None:
+        ended = self.done + self.failed
+        text = f"{self.done} done, {self.failed} failed, {self.drawn - ended} running"
+        if self.total:
+            text += f", {self.total} in all"
+        if self.total and ended:
+            pace = (time.monotonic() - self.started) / ended
+            minutes, seconds = divmod(int(pace * (self.total - ended)), 60)
+            text += f", {minutes}:{seconds:02} left"
+        _terminal.show(text)
+
+    def tell_end(self, asked: Any, cancelled: int) -> None:
+        """Tell what became of all of them, and what goes on."""
+        total = max(self.total, self.drawn)
+        rest = total - self.done - self.failed - cancelled
+        text = f"{total} inputs: {self.done} done, {self.failed} failed"
+        for count, word in ((cancelled, "cancelled"), (rest, "not run")):
+            if count:
+                text += f", {count} {word}"
+        if asked.journal and self.done < total:
+            import shlex
+
+            words = [shlex.quote(word) for word in asked.line]
+            text += f"; to go on: replicate map {' '.join(words)}"
+        _terminal.tell(text)
+
+
+def _with_files(value: Any) -> Any:
+    """The value of a file's input, with "@path" in it as files."""
+    if isinstance(value, list):
+        return [_with_files(item) for item in value]
+    if isinstance(value, str) and value.startswith("@"):
+        return _file_at(value[1:])
+    return value
+
+
+def _map_command(asked: Any) -> int:
+    ref, path = [*asked.words, "-"][:2]
+    if path == "-":
+        return _map_lines(asked, ref, sys.stdin.buffer)
+    with open(path, "rb") as file:
+        return _map_lines(asked, ref, file)
+
+
+def _map_lines(asked: Any, ref: str, file: Any) -> int:
+    import logging
+
+    call = _Call(default_client)
+    _, openapi = call.run(_description(call, ref))
+    lines = _Lines(file, _inputs_of(openapi))
+    # Creations are not held: an interruption is to know the ids, and to name them.
+    options = _Options(
+        wait=False, timeout=asked.timeout, cancel_after=asked.cancel_after
+    )
+    batch = _Batch(
+        default_client,
+        ref,
+        lines.inputs(),
+        options,
+        concurrency=8 if asked.concurrency is None else asked.concurrency,
+        ordered=bool(asked.keep_order),
+        return_exceptions=True,
+        journal=asked.journal,
+        save=asked.output,
+        rerun_expired=bool(asked.rerun_expired),
+        lines=True,
+    )
+
+    class Handler(logging.Handler):
+        """Tells what the library warns of: what was cancelled, what a journal tells."""
+
+        def emit(self, record: Any) -> None:
+            _terminal.tell(f"replicate: {record.getMessage()}")
+
+    handler = Handler(logging.WARNING)
+    logger = logging.getLogger("replicate")
+    logger.addHandler(handler)
+    results = batch.results()
+    try:
+        for outcome in results:
+            lines.take(outcome)
+    finally:
+        results.close()
+        for outcome in batch.rest():
+            lines.take(outcome)
+        logger.removeHandler(handler)
+        lines.tell_end(asked, len(batch.cancelled))
+    return 1 if lines.failed else 0
+
+
+# RESOURCE VERB
+
+
+def _resource_command(asked: Any) -> int:
+    """Find a method of the client by its names, call it, and show what it gives."""
+    thing: Any = default_client
+    verbs = _verbs(thing)
+    path: list[str] = []
+    words = deque(asked.words)
+    while words and verbs:
+        name = words.popleft()
+        if name + "s" in verbs:  # this, and the next, are the Go command line's names
+            name += "s"
+        if name == "show":
+            name = "get"
+        if name == "schema" and words and path in (["models"], ["deployments"]):
+            asked.help = True
+            asked.words = [words[0]]
+            if path == ["deployments"]:
+                asked.words = ["deployments/" + words[0]]
+            return _run_command(asked)
+        path.append(name)
+        if name not in verbs:
+            if thing is default_client:
+                verbs.update(_COMMANDS)
+            near = _nearest(name, [*verbs])
+            raise ValueError(f"no command {' '.join(path)}{near}")
+        thing = verbs[name]
+        verbs = _verbs(thing)
+    if asked.help:
+        _show_help(_method_help(thing, path, verbs))
+        return 0
+    if verbs:
+        raise ValueError(f"{' '.join(path)} is to be followed{_nearest('', [*verbs])}")
+    _show_result(_called(thing, words), asked)
+    return 0
+
+
+def _verbs(thing: Any) -> dict[str, Any]:
+    """What can be named below the client or a namespace of it.
+
+    That is namespaces, and methods that make requests, which are those with a twin.
+    """
+    found: dict[str, Any] = {}
+    if isinstance(thing, Client):
+        found["search"] = thing.search
+    if isinstance(thing, (Client, Namespace)):
+        for name, value in vars(thing).items():
+            if isinstance(value, Namespace):
+                found[name] = value
+    if isinstance(thing, Namespace):
+        for name in dir(thing):
+            if hasattr(thing, "async_" + name):
+                found[name] = getattr(thing, name)
+    return found
+
+
+def _method_help(
+    thing: Any, path: list[str], verbs: Mapping[str, Any]
+) -> list[list[str]]:
+    """Help for a namespace, or a method."""
+    import inspect
+
+    def about(one: Any) -> str:
+        return str(inspect.getdoc(one)).splitlines()[0]
+
+    usage = "VERB" if verbs else "[ARG ...] [NAME=VALUE ...] [option ...]"
+    rows = [["", f"replicate {' '.join(path)} {usage}"], ["", about(thing)], ["", ""]]
+    if verbs:
+        return rows + [["  " + name, about(one)] for name, one in verbs.items()]
+    taken = inspect.signature(thing).parameters
+    rows += [row for row in _table(_MEANINGS) if row[0] in taken]
+    return rows + _options_help("RESOURCE")
+
+
+def _called(method: Any, words: Iterable[str]) -> Any:
+    """Call a method with words and NAME=VALUEs, as its signature types them."""
+    import inspect
+
+    signature = inspect.signature(method)
+    kinds = {one.name: str(one.annotation) for one in signature.parameters.values()}
+    given: list[Any] = []
+    named: dict[str, Any] = {}
+    for word in words:
+        pair = re.fullmatch(r"(\w+)(:?)=(.*)", word, re.DOTALL)
+        if pair:
+            kind = "JSON" if pair[2] else kinds.get(pair[1], "")
+            named[pair[1]] = _argument(kind, pair[3])
+        else:
+            kind = [*kinds.values(), ""][min(len(given), len(kinds))]
+            given.append(_argument(kind, word))
+    bound = signature.bind(*given, **named)
+    return method(*bound.args, **bound.kwargs)
+
+
+def _argument(kind: str, text: str) -> Any:
+    """A word as an annotation wants it."""
+    if kind.startswith("str"):
+        return text
+    if text.startswith("@"):
+        text = _read_file(text[1:]).decode("utf-8", "replace")
+    return _json_or_text(text)
+
+
+def _show_result(result: Any, asked: Any) -> None:
+    """Tables for people, JSON for programs; text and files as they are."""
+    if isinstance(result, bytes):
+        _terminal.pour([result])
+    elif isinstance(result, str):
+        _terminal.say(result)
+    elif isinstance(result, Page) and asked.all:
+        _show_all(result.iter_all(), asked)
+    elif asked.people and isinstance(result, list):
+        _show_list(result)
+        if getattr(result, "next", None):
+            _terminal.say("There are more: --all shows them.")
+    elif asked.people and isinstance(result, dict):
+        _show_fields(result)
+    elif isinstance(result, Page):
+        page = {"previous": result.previous, "next": result.next, "results": result}
+        _terminal.say(_dumped(page))
+    else:
+        _terminal.say(_dumped(result))
+
+
+def _show_all(items: Iterator[Any], asked: Any) -> None:
+    """A line of JSON each, or tables as the pages come."""
+    while True:
+        some = list(itertools.islice(items, 100))
+        if not some:
+            return
+        if asked.people:
+            _show_list(some)
+        for item in () if asked.people else some:
+            _terminal.say(_dumped(item, None))
+
+
+def _show_list(items: Sequence[Any]) -> None:
+    """One row an item."""
+    if not items:
+        _terminal.say("none")
+        return
+    usual = " ".join(list(items[0])[:4])
+    columns = _COLUMNS.get(type(items[0]).__name__, usual).split()
+    rows = [[column.rpartition(".")[2].upper() for column in columns]]
+    for item in items:
+        rows.append([_cell(item, column) for column in columns])
+    _show_rows(rows)
+
+
+def _show_fields(thing: Any) -> None:
+    """One row a field, and the lists in it below."""
+    rows, lists = [], []
+    for name, value in thing.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lists.append(name)
+        elif value not in (None, "", [], {}):
+            rows.append([name, _cell(thing, name)])
+    _show_rows(rows)
+    for name in lists:
+        _terminal.say(f"\n{name}")
+        _show_list(getattr(thing, name))
+
+
+def _cell(thing: Any, column: str) -> str:
+    """A field on one line: times without fractions, what is nested as JSON."""
+    for name in column.split("."):
+        thing = getattr(thing, name, None)
+    if thing is None:
+        return ""
+    text = thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
+    text = " ".join(text[:_CELL].split())
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z?$", r"\1 \2", text)
+
+
+def _show_rows(rows: list[list[str]]) -> None:
+    """A table. The widest column gives way; the first, which names an item, last."""
+    widths = [max(_width(text) for text in column) for column in zip(*rows)]
+    room = _room() - 2 * len(widths)
+    while sum(widths) > room and max(widths) > 1:
+        ranks = [widths[0] / 8, *widths[1:]]
+        widths[ranks.index(max(ranks))] -= 1
+    for row in rows:
+        cells = [_fitted(text, width) for text, width in zip(row, widths)]
+        _terminal.say("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: two for wide characters, none for those that join."""
+    import unicodedata
+
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    none = sum(unicodedata.category(one) in ("Mn", "Me", "Cf") for one in text)
+    return len(text) + wide - none
+
+
+def _fitted(text: str, width: int) -> str:
+    """A text in just so many columns: cut, or filled up."""
+    if _width(text) > width:
+        text = text[: width - 1]
+        while _width(text) >= width:
+            text = text[:-1]
+        text += "\u2026"
+    return text + " " * (width - _width(text))
+
+
+# The commands beside RESOURCE VERB: by whom, how they are written, words at most.
+_COMMANDS = {
+    "run": (_run_command, "MODEL [key=value ...]", math.inf),
+    "stream": (_run_command, "MODEL [key=value ...]", math.inf),
+    "train": (_train_command, "MODEL [key=value ...]", math.inf),
+    "map": (_map_command, "MODEL [FILE]", 2),
+    "watch": (_watch_command, "ID", 1),
+}
+# ------------------------------------------------------------------------------------
+# The module's own names
+# ------------------------------------------------------------------------------------
+#
+# Functions and namespaces of one client, made without a look at the environment. `map`
+# below hides the built-in one from the whole file, which does without it.
+
 default_client = Client()
-run, stream, map, use = default_client.run, default_client.stream, default_client.map, default_client.use
-search, paginate = default_client.search, default_client.paginate
-async_run, async_stream, async_map = default_client.async_run, default_client.async_stream, default_client.async_map
-async_search, async_paginate = default_client.async_search, default_client.async_paginate
-models, predictions, trainings = default_client.models, default_client.predictions, default_client.trainings
-deployments, files, collections = default_client.deployments, default_client.files, default_client.collections
-hardware, accounts, webhooks = default_client.hardware, default_client.accounts, default_client.webhooks
-account = accounts
-for _name in ("__about__ account client collection deployment exceptions file hardware helpers identifier model "
-              "pagination prediction resource run schema stream training version webhook").split():  # modules of 1.x
-    sys.modules[f"{__name__}.{_name}"] = sys.modules[__name__]
-    globals().setdefault(_name, sys.modules[__name__])
+api_token: str | None = None  # may be assigned: the default client's from then on
+
+run = default_client.run
+stream = default_client.stream
+map = default_client.map
+use = default_client.use
+search = default_client.search
+paginate = default_client.paginate
+async_run = default_client.async_run
+async_stream = default_client.async_stream
+async_map = default_client.async_map
+async_search = default_client.async_search
+async_paginate = default_client.async_paginate
+models = default_client.models
+predictions = default_client.predictions
+trainings = default_client.trainings
+deployments = default_client.deployments
+files = default_client.files
+collections = default_client.collections
+hardware = default_client.hardware
+webhooks = default_client.webhooks
+accounts = account = default_client.accounts
+
+
+class ModelVersionIdentifier(
+    namedtuple("ModelVersionIdentifier", "owner name version", defaults=[None])
+):
+    """What "owner/name:version" names; version is None where it is left out."""
+
+    __slots__ = ()
+    owner: str
+    name: str
+    version: str | None
+
+    @classmethod
+    def parse(cls, ref: str) -> ModelVersionIdentifier:
+        """Take a reference apart. Raises ValueError for one of another form."""
+        name, _, version = ref.partition(":")
+        return cls(*_owner_name(name), version or None)
+
+
+def transform_output(value: Any, client: Client | None = None) -> Any:
+    """Return an output with each file in it as a FileOutput."""
+    return _files(value, client)
+
+
+def base64_encode_file(file: BinaryIO | os.PathLike[str]) -> str:
+    """Return a file's content as a data URI."""
+    return str(_Inputs("base64").encode(file))
+
+
+def _add_modules() -> None:
+    """Let programs import from the submodules of 1.x: each of them is this module."""
+    this = sys.modules[__name__]
+    for name in _MODULES.split():
+        sys.modules[f"{__name__}.{name}"] = this
+        this.__dict__.setdefault(name, this)
+
+
+_MODULES = (
+    "__about__ account client collection deployment exceptions file hardware helpers"
+    " identifier model pagination prediction resource run schema stream training"
+    " version webhook"
+)
+_add_modules()
 
 if __name__ == "__main__":
     sys.exit(main())
