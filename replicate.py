@@ -112,6 +112,48 @@ else:
 
 
 __version__ = "2.0.0"
+__all__ = [
+    "APIError",
+    "Client",
+    "Deployment",
+    "File",
+    "FileOutput",
+    "Model",
+    "ModelError",
+    "NetworkError",
+    "Page",
+    "Prediction",
+    "PredictionTimeout",
+    "ReplicateError",
+    "ReplicateException",
+    "ServerSentEvent",
+    "Training",
+    "Version",
+    "WebhookError",
+    "account",
+    "accounts",
+    "async_map",
+    "async_paginate",
+    "async_run",
+    "async_search",
+    "async_stream",
+    "collections",
+    "default_client",
+    "deployments",
+    "files",
+    "hardware",
+    "main",
+    "map",
+    "models",
+    "paginate",
+    "predictions",
+    "run",
+    "search",
+    "stream",
+    "trainings",
+    "use",
+    "webhooks",
+]
 # ------------------------------------------------------------------------------------
 # Constants
 # ------------------------------------------------------------------------------------
@@ -139,6 +181,7 @@ _FRESH = 1.0  # that a connection may have idled and still carry a creation: no 
 # closes that soon
 _KEPT_FOR = 50.0  # that a connection may idle: load balancers close it after 60
 _STREAM_SILENCE = 15.0  # of a stream until the run itself is looked at
+_SETTLES = 0.3  # that a creation takes to be listed, as a rule
 _YOUNG = 10.0  # that a creation may take to be listed
 _LOOK_AGAIN = 2.0  # until it is looked for again
 _CLOCK_PLAY = 2.0  # that clocks may differ, times being cut to whole seconds
@@ -1055,7 +1098,7 @@ def _clean_token(token: str, error: type[Exception]) -> str:
     if not isinstance(token, str):
         raise error(f"a token is a str, not {type(token).__name__}")
     token = _Secret(token.strip().strip("'\"").strip())
-    if not re.fullmatch("[!-~]*", token):
+    if not (token.isascii() and token.isprintable()) or " " in token:
         raise error(
             "the API token has a space, control or non-ASCII character in it; copy it "
             f"again from {_TOKENS_PAGE}"
@@ -1067,7 +1110,7 @@ def _clean_token(token: str, error: type[Exception]) -> str:
 def _parse_base_url(text: str) -> str:
     """The API's address; /v1 is added, unless a segment of its path is that already."""
     url = text.strip().rstrip("/")
-    if re.search(r"[@?#\s]", url):
+    if not {"@", "?", "#"}.isdisjoint(url) or len(url.split()) > 1:
         raise ValueError(
             "base_url (REPLICATE_BASE_URL) has no user name, query or space"
         )
@@ -1083,9 +1126,9 @@ def _parse_base_url(text: str) -> str:
 
 def _is_number(value: object) -> bool:
     """Whether it is a finite number; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _interval(value: Any) -> float:
@@ -1331,9 +1374,7 @@ class Progress(namedtuple("Progress", "percentage current total")):
 
 # A bar of tqdm: " 25%|##5       | 5/20 [00:01<00:03, 4.9it/s]". Linear: it is tried at
 # a whole number alone, and left at the next but one "|". Numbers are bounded.
-_BAR = re.compile(
-    r"(?<!\d)(\d{1,3})%[ \t]*\|[^|\r\n]*\|[ \t]*(\d{1,18})/(\d{1,18})(?!\d)"
-)
+_BAR = r"(?<!\d)(\d{1,3})%[ \t]*\|[^|\r\n]*\|[ \t]*(\d{1,18})/(\d{1,18})(?!\d)"
 
 
 class Prediction(Resource):
@@ -1425,7 +1466,7 @@ class Prediction(Resource):
     def progress(self) -> Progress | None:
         """The last progress bar (of tqdm) in its logs; None where there is none."""
         logs = self.get("logs")
-        bars = _BAR.findall(logs[-_LOG_TAIL:]) if isinstance(logs, str) else []
+        bars = re.findall(_BAR, logs[-_LOG_TAIL:]) if isinstance(logs, str) else []
         if not bars:
             return None
         percent, current, total = bars[-1]
@@ -2464,31 +2505,28 @@ class Accounts(Namespace):
 # memory, save() to a file beside its target, iter_bytes() hands them on.
 
 # How a file in an output begins: an address with a host, or the head of a data URI.
-_FILE = re.compile(
-    r"https?://(?:[^\s/?#@]*@)?"
+_FILE = (
+    r"(?ai)https?://(?:[^\s/?#@]*@)?"
     r"(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]|\Z)"
-    r"|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,",
-    re.ASCII | re.IGNORECASE,
+    r"|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,"
 )
 # Control characters, those that turn the direction of text or are not seen, halves of
 # surrogate pairs, and what Windows has in no name.
-_UNFIT = re.compile(
+_UNFIT = (
     r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff'
     "\ud800-\udfff]"
 )
 # Names that Windows keeps for devices, and endings that `import` looks for.
-_DEVICE = re.compile(
-    r"\A(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(\.|\Z)", re.I
-)
-_IMPORTED = re.compile(r"\.(py[cdwo]?|so|dll)\Z", re.I)
+_DEVICE = r"(?i)\A(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(\.|\Z)"
+_IMPORTED = r"(?i)\.(py[cdwo]?|so|dll)\Z"
 # Standard output and the like, which may be files, but are to be written as they are.
-_STREAMS = re.compile(r"/dev/(std(out|err)\Z|fd/)|/proc/[^/]+/fd/")
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+_STREAMS = r"/dev/(std(out|err)\Z|fd/)|/proc/[^/]+/fd/"
+_CONTENT_RANGE = r"(?a)bytes (\d{1,18})-\d{1,18}/(\d{1,18})"
 
 
 def _is_file(value: Any) -> bool:
     """Whether a value in an output is a file: a whole address or data URI, no prose."""
-    if not isinstance(value, str) or not _FILE.match(value):
+    if not isinstance(value, str) or not re.match(_FILE, value):
         return False
     return value.split(None, 1) == [value]  # no white space; the quickest way to tell
 
@@ -2676,7 +2714,7 @@ class _Download:
         start, self.length = 0, answer.length
         self.resumes = False
         if answer.status == 206:
-            part = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+            part = re.fullmatch(_CONTENT_RANGE, answer.headers.get("content-range", ""))
             if part is None:
                 raise ValueError("a part of a file that does not say which")
             start, self.length = int(part[1]), int(part[2])
@@ -2757,46 +2795,51 @@ async def _saved(call: _Call, url: str, path: str | os.PathLike[str]) -> pathlib
     import stat
 
     target = pathlib.Path(path)
+    real = os.fspath(path) or "."
     try:
-        mode = _mode(target)
-        if stat.S_ISDIR(mode) or str(path).endswith(("/", os.sep)):
-            return await _saved_beside(call, url, target, "", 0)
+        mode = _mode(real)
+        if stat.S_ISDIR(mode) or real.endswith(("/", os.sep)):
+            return target / await _saved_beside(call, url, real, "", 0)
         is_file = mode == 0 or stat.S_ISREG(mode)
-        if not is_file or _STREAMS.match(str(path)):
-            with await call.face.in_thread(open, target, "ab") as file:
+        if not is_file or re.match(_STREAMS, real):
+            with await call.face.in_thread(open, real, "ab") as file:
                 await _written(call, url, file, restarts=False)
             return target
-        real = pathlib.Path(os.path.realpath(target))  # a link stays one
-        await _saved_beside(call, url, real.parent, real.name, stat.S_IMODE(mode))
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        folder, name = os.path.split(real)
+        await _saved_beside(call, url, folder, name, stat.S_IMODE(mode))
     except OSError as error:
         raise _disk_failure(error, f"cannot save to {target}") from error
     return target
 
 
 async def _saved_beside(
-    call: _Call, url: str, folder: pathlib.Path, name: str, mode: int
-) -> pathlib.Path:
+    call: _Call, url: str, folder: str, name: str, mode: int
+) -> str:
     """Save a file in a folder under a hidden name, and rename it once it is whole.
 
-    name: "" for the URL's own, numbered. mode: its permissions, 0 for the usual ones.
+    name: "" for the URL's own, numbered; the one that it got is returned. mode: its
+    permissions, 0 for the usual ones.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{os.urandom(6).hex()}.part"
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    part = os.path.join(folder, f".{os.urandom(6).hex()}.part")
     try:
         with open(part, "xb") as file:
             if mode:
                 os.chmod(part, mode)
             await _written(call, url, file)
-        target = folder / name if name else _unused(folder / _safe_name(url))
-        os.replace(part, target)
+        name = name or _unused(folder, _safe_name(url))
+        os.replace(part, os.path.join(folder, name))
     except BaseException:
-        if part.exists():
-            part.unlink()
+        if os.path.exists(part):
+            os.unlink(part)
         raise
-    return target
+    return name
 
 
-def _mode(path: pathlib.Path) -> int:
+def _mode(path: str) -> int:
     """What kind of file is there, and its permissions; 0 where there is none."""
     try:
         return os.stat(path).st_mode
@@ -2804,16 +2847,17 @@ def _mode(path: pathlib.Path) -> int:
         return 0
 
 
-def _unused(path: pathlib.Path) -> pathlib.Path:
-    """That path, or the next with a number that is free; an empty file takes it."""
-    free, number = path, 0
+def _unused(folder: str, name: str) -> str:
+    """That name, or the next with a number that is free; an empty file takes it."""
+    stem, ending = os.path.splitext(name)
+    number = 0
     while True:
         try:
-            open(free, "xb").close()
-            return free
+            open(os.path.join(folder, name), "xb").close()
+            return name
         except FileExistsError:
             number += 1
-            free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+            name = f"{stem}-{number}{ending}"
 
 
 def _disk_failure(error: OSError, what: str) -> Exception:
@@ -2833,11 +2877,11 @@ def _safe_name(url: str) -> str:
     else:
         path = re.split("[?#]", url)[0].partition("://")[2].partition("/")[2]
         name = re.split(r"[/\\]", urllib.parse.unquote(path))[-1]
-    stem, ending = os.path.splitext(_UNFIT.sub("_", name))
+    stem, ending = os.path.splitext(re.sub(_UNFIT, "_", name))
     stem, ending = _cut(stem, _NAME_MOST), _cut(ending, 20)
     name = (stem + ending).lstrip(".- ").rstrip(". ")
-    name = _DEVICE.sub(r"_\g<0>", name)
-    name = _IMPORTED.sub(r"\g<0>_", name)
+    name = re.sub(_DEVICE, r"_\g<0>", name)
+    name = re.sub(_IMPORTED, r"\g<0>_", name)
     return name or "output"
 
 
@@ -2952,7 +2996,7 @@ def _target(ref: object) -> _Target:
     text = ref if isinstance(ref, str) else ""
     if text[:8].lower().startswith(("http://", "https://")):
         return _cog_target(text)
-    if re.fullmatch("[0-9a-f]{64}", text):
+    if len(text) == 64 and re.fullmatch("[0-9a-f]*", text):
         return _Target(version=text)
     target = _named_target(text)
     if target is None:
@@ -2985,8 +3029,12 @@ def _named_target(text: str) -> _Target | None:
 
 def _are_names(*words: str) -> bool:
     """Whether each can stand as a part of a reference."""
-    good = re.compile(r"[^/:\s]{1,200}")
-    return all(good.fullmatch(w) and w not in (".", "..") for w in words)
+    for word in words:
+        if word.split() != [word] or not {"/", ":"}.isdisjoint(word):
+            return False
+        if word in (".", "..") or len(word) > _NAME_LONGEST:
+            return False
+    return True
 
 
 def _cog_target(text: str) -> _Target:
@@ -3160,7 +3208,9 @@ class _Run:
             _log_warning("could not cancel %s: %s", id or "an unanswered run", failure)
 
     async def _stopping(self, call: _Call) -> None:
-        if self.prediction is None:
+        if self.prediction is None and self.creation is not None:
+            age = call.clock.now() - self.creation.sent_at
+            await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
             self.prediction = self._found(call)
         if self.prediction is None:
             _log_warning("a run whose creation is not answered may exist, or come to")
@@ -3180,28 +3230,24 @@ class _Run:
         """The prediction of a creation that is not answered, where that is certain.
 
         It is the only running one of this model on this input, created since by the
-        server's clock, that no other call is known to have made.
+        server's clock, that no other call is known to have made. Where several runs on
+        equal inputs are given up at once, each takes one, if there are as many.
         """
-        creation = self.creation
+        creation, client = self.creation, self.client
         assert creation is not None
-        twins = [run for run in list(_open_runs) if run._is_like(self)]
-        if twins:
-            return None
-        look = self.client._looks.since(call, call.clock.now())
+        moment = call.clock.now()
+        look = client._looks.since(call, moment)
         sent_at = look.server_time - (look.at - creation.sent_at)
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
-        known = self.client._made
-        found = []
-        for run in look.runs:
-            created = str(run.get("created_at"))[:19]
-            if created >= since and self._fits(run) and run.get("id") not in known:
-                found.append(run)
-        if len(found) != 1:
-            return None
+        with client._looks.lock:  # so that no two take the same
+            found = [run for run in look.runs if self._fits(run, since)]
+            twins = [run for run in list(_open_runs) if run._is_like(self)]
+            if len(found) != 1 + len(twins) or not all(run.stopped for run in twins):
+                return None
+            client._made.append(found[0]["id"])
         if creation.waiting is not None:
             creation.waiting.close()
-        self.client._made.append(found[0]["id"])
-        return self.made(found[0], self.client)
+        return self.made(found[0], client)
 
     def _is_like(self, other: _Run) -> bool:
         """Whether it is another run whose creation is not answered, on the same
@@ -3209,10 +3255,12 @@ class _Run:
         unanswered = self.prediction is None and self.creation is not None
         return self is not other and unanswered and self.body == other.body
 
-    def _fits(self, run: Mapping[str, Any]) -> bool:
+    def _fits(self, run: Mapping[str, Any], since: str) -> bool:
         """Whether a run of the account's could be this one."""
-        same_input = run.get("input") == self.body["input"]
-        return _is_running(run) and same_input and self.target.is_of(run)
+        if run.get("input") != self.body["input"] or not _is_running(run):
+            return False
+        is_new = str(run.get("created_at"))[:19] >= since
+        return is_new and self.target.is_of(run) and run["id"] not in self.client._made
 
     def _listen(self) -> None:
         """Wait on a thread for the answer that names it, and cancel it then."""
@@ -4615,7 +4663,7 @@ class _Stream:
         self, events: list[ServerSentEvent], again: set[str]
     ) -> tuple[list[ServerSentEvent], ModelError | None]:
         """Note what events tell: those to be handed on, and why the run has failed."""
-        batch = []
+        batch: list[ServerSentEvent] = []
         for event in events:
             self.heard_at = self.call.clock.now()
             if event.id:
@@ -4632,9 +4680,11 @@ class _Stream:
                 self.logs.append(event.data)
             elif event.event in ("error", "done"):
                 failure = self._end(event)
-            batch.append(event)
-            if failure is not None or self.is_done:
+            if failure is not None:
                 return batch, failure
+            batch.append(event)
+            if self.is_done:
+                break
         return batch, None
 
     async def _opened(self) -> _Answer | None:
@@ -4951,7 +5001,7 @@ class _CogRun(_Run):
 _PLAIN = frozenset((str, int, bool, type(None)))  # JSON as they are
 _FILES = (bytes, bytearray, memoryview, os.PathLike)  # and what can read()
 _LISTS = (abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = r"[\x00-\x1f\x7f]"
 # Held while a file is read: several runs may send the same handle of the caller's.
 _reading = threading.Lock()
 
@@ -5061,7 +5111,7 @@ class _Inputs:
 
 def _place_of(place: tuple[Any, ...]) -> str:
     """A place in an input as one writes it: input['images'][2]."""
-    return place[0] + "".join(f"[{_short(key)}]" for key in place[1:])
+    return f"{place[0]}" + "".join(f"[{_short(key)}]" for key in place[1:])
 
 
 def _file_url(file: File) -> str:
@@ -5103,9 +5153,9 @@ class _Source:
                 f"{place} is larger than the 100 MiB that the files API takes: "
                 "give a URL of it"
             )
-        name = _CONTROL.sub("_", name or _file_name(thing))
+        name = re.sub(_CONTROL, "_", name or _file_name(thing))
         self.kind = kind or _media_type(name, first)
-        if _CONTROL.search(self.kind):
+        if re.search(_CONTROL, self.kind):
             raise ValueError(f"content_type is one as image/png, not {self.kind!r}")
         self._wrap(name or "file", json.dumps(metadata or {}, allow_nan=False))
 
@@ -5480,11 +5530,11 @@ async def _description(call: _Call, ref: Any) -> tuple[str, Any]:
 # guess
 
 _AGENT = f"replicate-onefile/{__version__}"
-_OURS = re.compile(r"([a-z0-9-]{1,63}\.){0,9}replicate\.com")
-_AUTHORITY = re.compile(
-    r"(https?)://(\[[0-9a-f:.]{2,45}\]|[^\s/?#@:\[\]\\%<>\"'^`{|}\x00-\x20\x7f]{1,255})"
-    r"(?::([0-9]{0,5}))?(?=[/?#]|$)",
-    re.IGNORECASE,
+_OURS = r"([a-z0-9-]{1,63}\.){0,9}replicate\.com"
+_AUTHORITY = (
+    r"(?i)(https?)://"
+    r"(\[[0-9a-f:.]{2,45}\]|[^\s/?#@:\[\]\\%<>\"'^`{|}\x00-\x20\x7f]{1,255})"
+    r"(?::([0-9]{0,5}))?(?=[/?#]|\Z)"
 )
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 # What is raised below the transport where a transfer fails:
@@ -5507,8 +5557,14 @@ def _log_warning(text: str, *values: Any) -> None:
     _log("warning", text, *values)
 
 
-class _Address(namedtuple("_Address", "scheme host port target")):
+class _Address:
     """An http or https address, read: the one that is trusted is the one dialled."""
+
+    def __init__(self, scheme: str, host: str, port: int, target: str) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.target = target  # path and query
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -5522,14 +5578,14 @@ class _Address(namedtuple("_Address", "scheme host port target")):
 
     @property
     def path(self) -> str:
-        return str(self.target).partition("?")[0]
+        return self.target.partition("?")[0]
 
 
 @functools.lru_cache(maxsize=256)
 def _address(url: str) -> _Address:
     """Read an address. The only parser of them; ValueError for what it does not
     take."""
-    found = _AUTHORITY.match(url)
+    found = re.match(_AUTHORITY, url)
     if found is None:
         raise ValueError("that is no http or https address with a host")
     scheme, host = found[1].lower(), found[2].lower().strip("[]")
@@ -5774,7 +5830,9 @@ class _Transport:
         if to_api and _has_dots(address.path):
             return {}  # a server might take it for another path
         both_https = address.scheme == base.scheme == "https"
-        hosts_are_ours = _OURS.fullmatch(address.host) and _OURS.fullmatch(base.host)
+        hosts_are_ours = re.fullmatch(_OURS, address.host) and re.fullmatch(
+            _OURS, base.host
+        )
         is_sister = both_https and hosts_are_ours and address.host != base.host
         if not to_api and (request.file or not is_sister):
             return {}
@@ -6179,7 +6237,9 @@ class _Pace:
 
 def _told_limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
     """ratelimit-remaining and ratelimit-reset (seconds), where both are numbers."""
-    left = re.fullmatch("[0-9]{1,9}", headers.get("ratelimit-remaining", ""))
+    if "ratelimit-remaining" not in headers:
+        return None
+    left = re.fullmatch("[0-9]{1,9}", headers["ratelimit-remaining"])
     reset = re.fullmatch(
         r"([0-9]{1,6})(\.[0-9]{0,9})?", headers.get("ratelimit-reset", "")
     )
@@ -6196,8 +6256,8 @@ def _retry_after(
     Retry-After in seconds or as a date (RFC 9110, section 10.2.3), "retry_after" in the
     JSON of the body; of a 429 also ratelimit-reset, or the words "resets in ~30s".
     """
-    after = headers.get("retry-after", "").strip()[:100]
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", after):
+    after = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,1000}(\.[0-9]{0,9})?", after):
         return float(after)
     if after:
         date = _parse_date(after)
@@ -6279,8 +6339,8 @@ def _unpacked(answer: _Answer, most: int = 0) -> bytes:
     if answer.headers.get("content-encoding", "").strip().lower() != "gzip":
         return body
     try:
-        unpacker = zlib.decompressobj(31)
-        unpacked = unpacker.decompress(body, most)
+        unpacker: Any = zlib.decompressobj(31)  # pyright: ignore
+        unpacked: bytes = unpacker.decompress(body, most)
     except Exception as error:  # an AttributeError where there is no zlib
         raise _Garbage(f"not gzip: {error}", "") from None
     if answer.status < 300 and not unpacker.eof:
@@ -6345,10 +6405,8 @@ def _read_bytes(body: bytes) -> Any:
 # Bytes only: a connection, what is read from it, and the pool that keeps it. Who asks
 # gives a limit, a function that tells how many seconds the next operation may take.
 
-# Patterns, compiled at their first use: importing costs less so.
-_HEAD_END = rb"\r?\n\r?\n"
-_LINE_END = rb"\r?\n"
-_STATUS_LINE = r"HTTP/1\.([01]) (\d{3})(?: (.*))?"
+_HEAD_ENDS = (b"\r\n\r\n", b"\n\n", b"\n\r\n")
+_LINE_ENDS = (b"\n",)
 _CHUNK_SIZE = rb"[0-9A-Fa-f]{1,15}"
 _NEXT_CHUNK = rb"\r?\n[1-9A-Fa-f][0-9A-Fa-f]{0,14}[^\n]*\n"
 _NOT_YET: Any = (BlockingIOError,)
@@ -6465,17 +6523,19 @@ class _Connection:
         data: bytes = self.sock.recv(_RECEIVE)
         return data
 
-    def receive_until(self, end: bytes, most: int, limit: _Limit) -> bytes:
-        """Return what comes before a match of the pattern `end`, which is passed over.
+    def receive_until(self, ends: tuple[bytes, ...], most: int, limit: _Limit) -> bytes:
+        """Return what comes before the first of some ends, which is passed over.
 
         Raises RemoteDisconnected where the connection ends before that, HTTPException
         after `most` bytes.
         """
         while True:
-            found = re.compile(end).search(self.buffer, self.at)
+            found = [(self.buffer.find(end, self.at), len(end)) for end in ends]
+            found = [place for place in found if place[0] >= 0]
             if found:
-                start, self.at = self.at, found.end()
-                return self.buffer[start : found.start()]
+                start, (place, length) = self.at, min(found)
+                self.at = place + length
+                return self.buffer[start:place]
             if len(self.buffer) - self.at > most:
                 raise http.client.HTTPException("too long a head, or line")
             more = self._recv(limit)
@@ -6594,15 +6654,17 @@ class _Answer:
             self.is_over = True
 
     def _read_head(self, limit: _Limit) -> None:
-        head = self.connection.receive_until(_HEAD_END, _HEAD_MOST, limit)
+        head = self.connection.receive_until(_HEAD_ENDS, _HEAD_MOST, limit)
         first, *lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
         if len(lines) > _HEADERS_MOST:
             raise http.client.HTTPException("too many headers")
-        found = re.fullmatch(_STATUS_LINE, first)
-        if found is None:
+        protocol, _, rest = first.partition(" ")
+        code, _, reason = rest.partition(" ")
+        is_http = protocol in ("HTTP/1.1", "HTTP/1.0")
+        if not is_http or len(code) != 3 or not code.isdigit():
             raise http.client.BadStatusLine("no HTTP answer")
-        self.status = int(found[2])
-        self.reason = (found[3] or "").strip()
+        self.status = int(code)
+        self.reason = reason.strip()
         self.headers: dict[str, str] = {}  # by lower-case names
         for line in lines:
             name, colon, value = line.partition(":")
@@ -6613,7 +6675,7 @@ class _Answer:
                 value = f"{self.headers[name]}, {value}"
             self.headers[name] = value
         connection = self.headers.get("connection", "").lower()
-        self.lasts = found[1] == "1" and "close" not in connection
+        self.lasts = protocol == "HTTP/1.1" and "close" not in connection
 
     @property
     def is_measured(self) -> bool:
@@ -6650,7 +6712,8 @@ class _Answer:
         return piece
 
     def _line(self, limit: _Limit) -> bytes:
-        return self.connection.receive_until(_LINE_END, _LINE_MOST, limit)
+        line = self.connection.receive_until(_LINE_ENDS, _LINE_MOST, limit)
+        return line.strip()
 
     def _start_chunk(self, limit: _Limit) -> None:
         """Read a chunk's size (RFC 9112, section 7.1), after the last one the
@@ -6658,7 +6721,7 @@ class _Answer:
         if self.has_begun:
             self._line(limit)  # the end of the chunk before
         self.has_begun = True
-        text = self._line(limit).partition(b";")[0].strip()
+        text = self._line(limit).partition(b";")[0].rstrip()
         if not re.fullmatch(_CHUNK_SIZE, text):
             raise http.client.HTTPException("no size of a chunk")
         self.left = int(text, 16)
@@ -6728,7 +6791,7 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
         return None
     lengths = {part.strip() for part in text.split(",")}  # repeated: then all the same
     length = lengths.pop()
-    if lengths or not re.fullmatch("[0-9]{1,18}", length):
+    if lengths or not (length.isascii() and length.isdigit() and len(length) < 19):
         raise http.client.HTTPException("a Content-Length that is none")
     return int(length)
 
@@ -7028,9 +7091,7 @@ _COLUMNS = {
     "SearchMatch": "model.id model.run_count model.description",
 }
 # What a terminal would obey: control characters, and those that turn text around.
-_OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
+_OBEYED = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -7109,7 +7170,7 @@ class _Terminal:
         """Show how far it is, in a line that any output takes the place of."""
         self._status = status
         text = f"{status}, {time.monotonic() - self._started:.0f} s"
-        text = _OBEYED.sub("?", text)[: _room()]
+        text = re.sub(_OBEYED, "?", text)[: _room()]
         with self._lock:
             if self._is_within or self._over.is_set() or not sys.stderr.isatty():
                 return
@@ -7140,7 +7201,7 @@ class _Terminal:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()
             if text and stream.isatty():
-                text = _OBEYED.sub("\ufffd", text)
+                text = re.sub(_OBEYED, "\ufffd", text)
                 self._is_within = not text.endswith("\n")
             stream.write(text)
             stream.flush()
@@ -8070,7 +8131,7 @@ def transform_output(value: Any, client: Client | None = None) -> Any:
 
 def base64_encode_file(file: BinaryIO | os.PathLike[str]) -> str:
     """Return a file's content as a data URI."""
-    return str(_Inputs("base64").encode(file))
+    return str(_Inputs("base64").encoded(file, ("file",)))
 
 
 def _add_modules() -> None:
