@@ -3235,8 +3235,7 @@ class _Run:
         """
         creation, client = self.creation, self.client
         assert creation is not None
-        moment = call.clock.now()
-        look = client._looks.since(call, moment)
+        look = client._looks.since(call, creation.sent_at + _SETTLES)
         sent_at = look.server_time - (look.at - creation.sent_at)
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
         with client._looks.lock:  # so that no two take the same
@@ -3480,8 +3479,11 @@ atexit.register(_at_exit)
 class _Look:
     """One look at the account's newest runs."""
 
-    def __init__(self, at: float, server_time: float, runs: list[Any]) -> None:
-        self.at = at  # by the client's clock
+    def __init__(
+        self, began: float, at: float, server_time: float, runs: list[Any]
+    ) -> None:
+        self.began = began  # by the client's clock, as is the next
+        self.at = at
         self.server_time = server_time  # then, by the server's
         self.runs = runs
 
@@ -3496,12 +3498,13 @@ class _Looks:
     def since(self, call: _Call, moment: float) -> _Look:
         """A look that began at or after a moment."""
         with self.lock:
-            if self.last is None or self.last.at < moment:
+            if self.last is None or self.last.began < moment:
                 self.last = self._look(call)
             return self.last
 
     def _look(self, call: _Call) -> _Look:
-        path, runs, now, at = "/predictions", [], time.time(), call.clock.now()
+        path, runs, now, began = "/predictions", [], time.time(), call.clock.now()
+        at = began
         for number in range(_LOOK_PAGES):
             url = call.client.base_url + call.client._below_base(path)
             request = _Request("GET", url, tries=1)
@@ -3515,7 +3518,7 @@ class _Looks:
             path = page.get("next")
             if not path or path == "null" or not any(_is_running(run) for run in found):
                 break
-        return _Look(at, now, runs)
+        return _Look(began, at, now, runs)
 
 
 class _Polls:
@@ -5933,6 +5936,7 @@ class _Transport:
             self._connect(call, connection)
         limit = functools.partial(call.left, self.seconds)
         body = request.body
+        request.sent = True  # as far as anybody else can tell meanwhile
         if body is None or isinstance(body, bytes):
             connection.send(_SecretBytes(head + (body or b"")), limit)
             return
