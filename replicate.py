@@ -1403,6 +1403,8 @@ class Prediction(Resource):
     def _converted(self, name: str, value: Any) -> Any:
         if name == "output":
             value = _files(value, self._client)
+            if isinstance(value, list):  # it may be large, and its items are data
+                return value
         return super()._converted(name, value)
 
     def _path(self, *more: str) -> str:
@@ -3211,7 +3213,7 @@ class _Run:
         if self.prediction is None and self.creation is not None:
             age = call.clock.now() - self.creation.sent_at
             await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
-            self.prediction = self._found(call)
+            self._find(call)
         if self.prediction is None:
             _log_warning("a run whose creation is not answered may exist, or come to")
             self._listen()
@@ -3226,8 +3228,8 @@ class _Run:
         )
         self.prediction._take(answer)
 
-    def _found(self, call: _Call) -> Any:
-        """The prediction of a creation that is not answered, where that is certain.
+    def _find(self, call: _Call) -> None:
+        """Find the prediction of a creation that is not answered, where that is certain.
 
         It is the only running one of this model on this input, created since by the
         server's clock, that no other call is known to have made. Where several runs on
@@ -3242,11 +3244,11 @@ class _Run:
             found = [run for run in look.runs if self._fits(run, since)]
             twins = [run for run in list(_open_runs) if run._is_like(self)]
             if len(found) != 1 + len(twins) or not all(run.stopped for run in twins):
-                return None
+                return
             client._made.append(found[0]["id"])
+            self.prediction = self.made(found[0], client)
         if creation.waiting is not None:
             creation.waiting.close()
-        return self.made(found[0], client)
 
     def _is_like(self, other: _Run) -> bool:
         """Whether it is another run whose creation is not answered, on the same
@@ -3383,7 +3385,7 @@ class _Run:
             await self.start()
             async for _ in _looks(self.call, self.prediction, self._teller()):
                 pass
-            _must_have_succeeded(self.prediction)
+            _must_have_succeeded(self.call, self.prediction)
         return self._shown(self.prediction.get("output"))
 
     async def items(self) -> AsyncIterator[Any]:
@@ -3419,7 +3421,7 @@ class _Run:
 
 # Runs that nobody has followed to their end yet. Added to and taken from by all
 # threads,
-# one step each; looked through by _found() and at the end of the interpreter.
+# one step each; looked through by _find() and at the end of the interpreter.
 _open_runs: set[_Run] = set()
 
 
@@ -3660,13 +3662,13 @@ async def _ended(call: _Call, run: Prediction) -> None:
         pass
 
 
-def _must_have_succeeded(run: Prediction) -> None:
+def _must_have_succeeded(call: _Call, run: Prediction) -> None:
     """Raise ModelError for a run that has ended in anything but success."""
     if run.get("status") == "succeeded":
         return
     why = run.get("error")
     if why:
-        why = run._client._transport.redacted(str(why))
+        why = run._client._transport.redacted(str(why), call.token)
     raise ModelError(run, why)
 
 
@@ -3693,7 +3695,7 @@ async def _items(
                 seen = output
             if await _next(looks) is _END:
                 break
-    _must_have_succeeded(run)
+    _must_have_succeeded(call, run)
     output = run.get("output")
     if output is not None and output != seen:
         yield output
@@ -4988,7 +4990,7 @@ class _CogRun(_Run):
             )
         self.prediction._take({"id": self.id, **self.body, **end})
         await self._tell()
-        _must_have_succeeded(self.prediction)
+        _must_have_succeeded(self.call, self.prediction)
         if self.is_streamed:
             return [("done", "{}")]
         output = self.prediction.get("output")
@@ -5731,7 +5733,7 @@ class _Transport:
         """
         most = self.retries if request.tries is None else request.tries - 1
         patience = _PATIENCE if request.patient else _IMPATIENCE
-        if request.tries is not None or not self.retries:
+        if request.tries is not None:
             patience = most
         has_tried_enough = tries > most or throttled > patience
         if has_tried_enough or not _may_repeat(failure, request.once):
