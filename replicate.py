@@ -918,16 +918,15 @@ class Client:
     ) -> Iterator[Any]:
         """Run a model on many inputs, `concurrency` at a time; yield the outputs.
 
-        inputs: an iterable of dicts, drawn from as runs end, on a thread of its own.
+        inputs: dicts, drawn from as runs end, on a thread of its own.
         ordered: outputs in the order of the inputs; False: (index, output) as runs end.
         return_exceptions: yield a failed run's exception at its place, not raise it.
         journal: a file that makes the batch survive; the same call again goes on.
         save: a directory for the files in outputs, saved as they come.
-        rerun_expired: run again what succeeded but whose data the API has removed.
-        timeout: of each run. Further options as for run().
+        rerun_expired: run again what is expired. timeout: of each run; more as in run().
 
-        An iterator model's output is the list of its items. Left early, what still runs
-        is cancelled. After 10 like failures in a row of network or API it stops.
+        Left early, what still runs is cancelled. After 10 like failures in a row of
+        network or API it stops. An iterator model's output is a list.
         """
         options = _Options(
             wait=wait,
@@ -1277,6 +1276,8 @@ class Resource(_Dict):
 
     def __repr__(self) -> str:
         brief = [key for key in _BRIEF.split() if isinstance(self.get(key), str)][:3]
+        if not brief and type(self) is Resource:  # metrics, a configuration
+            brief = [key for key, value in self.items() if _is_number(value)][:3]
         fields = ", ".join(f"{key}={_short(self[key])}" for key in brief)
         return f"{type(self).__name__}({fields})"
 
@@ -3229,7 +3230,7 @@ class _Run:
         self.prediction._take(answer)
 
     def _find(self, call: _Call) -> None:
-        """Find the prediction of a creation that is not answered, where that is certain.
+        """Find the prediction of an unanswered creation, where that is certain.
 
         It is the only running one of this model on this input, created since by the
         server's clock, that no other call is known to have made. Where several runs on
@@ -3900,7 +3901,7 @@ class _Batch:
         if self.cancelled:
             told += "; cancelled: " + ", ".join(self.cancelled)
         ended = [outcome.id for outcome in self.rest() if outcome.id]
-        if ended:
+        if ended and not self.lines:  # the command line prints these
             told += "; ended, but not handed over: " + ", ".join(ended)
         if isinstance(cause, ReplicateError):
             cause._add(told)
@@ -8043,11 +8044,14 @@ def _cell(thing: Any, column: str) -> str:
 
 
 def _show_rows(rows: list[list[str]]) -> None:
-    """A table. The widest column gives way; the first, which names an item, last."""
+    """A table. The widest column gives way; names of items, and times, last."""
     widths = [max(_width(text) for text in column) for column in zip(*rows)]
     room = _room() - 2 * len(widths)
     while sum(widths) > room and max(widths) > 1:
         ranks = [widths[0] / 8, *widths[1:]]
+        for number, title in enumerate(rows[0]):
+            if title.endswith("_AT"):
+                ranks[number] = widths[number] / 8
         widths[ranks.index(max(ranks))] -= 1
     for row in rows:
         cells = [_fitted(text, width) for text, width in zip(row, widths)]
