@@ -181,6 +181,7 @@ _FRESH = 1.0  # that a connection may have idled and still carry a creation: no 
 # closes that soon
 _KEPT_FOR = 50.0  # that a connection may idle: load balancers close it after 60
 _STREAM_SILENCE = 15.0  # of a stream until the run itself is looked at
+_DNS_SLICE = 0.2  # between looks at whether a look-up of a name is still wanted
 _SETTLES = 0.3  # that a creation takes to be listed, as a rule
 _YOUNG = 10.0  # that a creation may take to be listed
 _LOOK_AGAIN = 2.0  # until it is looked for again
@@ -203,12 +204,13 @@ _REDIRECTS_MOST = 10  # as urllib
 _INTERIM_MOST = 20  # 1xx answers: more is a fault
 _HEADERS_MOST = 200  # lines of a head, or of trailers: more is a fault
 _NAME_LONGEST = 400  # characters of "owner/name" that are read
+_SEEN_MOST = 10_000  # ids of a stream's events that are remembered
 _NESTED_MOST = 200  # levels of an input: json.dumps, in C, takes more than that
 _LOOK_AHEAD = 10_000  # results of a batch that wait for one before them
 _READY_SHARE = 2  # results that nobody takes, times concurrency, before no more is run
 _ALIKE_MOST = 10  # like failures in a row, and the rest of a batch would fail too
 _MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema
-_PARTS_MOST = 100  # of one value's schema that are read: references go in circles
+_PARTS_MOST = 20  # of one value's schema that are read: references go in circles
 _SHOWN_MOST = 20  # names or choices that a message lists
 
 # Forms.
@@ -229,6 +231,7 @@ _HEAD_MOST = 1 << 17  # of an answer's head: http.client takes 100 lines of 64 K
 _LINE_MOST = 1 << 16  # in a line of a chunked body's own
 _ERROR_MOST = 1 << 16  # of an error that are read: problem+json is small
 _ANSWER_MOST = 1 << 27  # of an answer, also unpacked: files come as data URIs in some
+_ID_MOST = 1 << 10  # of an event's id: others are not resumed at
 _EVENT_MOST = 1 << 25  # of an event of a stream: an image as a data URI fits
 # ------------------------------------------------------------------------------------
 # Errors
@@ -383,7 +386,9 @@ class _OnLoop:
             clock.sleep(seconds)
             await asyncio.sleep(0)
 
-    def _submitted(self, work: Callable[..., _T], *args: Any) -> asyncio.Future[_T]:
+    def _submitted(
+        self, work: Callable[..., _T], *args: Any, urgent: bool = False
+    ) -> asyncio.Future[_T]:
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -409,7 +414,7 @@ class _OnLoop:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(settle, result, failure)
 
-        _workers(os.getpid()).submit(job)
+        _workers(os.getpid(), urgent).submit(job)
         return future
 
     async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
@@ -427,7 +432,7 @@ class _OnLoop:
     async def to_the_end(self, work: Callable[..., _T], *args: Any) -> _T:
         import asyncio
 
-        future, cancelled = self._submitted(work, *args), None
+        future, cancelled = self._submitted(work, *args, urgent=True), None
         while not future.done():
             try:
                 await asyncio.wait([future])
@@ -443,8 +448,12 @@ class _OnLoop:
         import asyncio
 
         loop = asyncio.get_running_loop()
+        seconds = limit()
+        ends_at = None if seconds is None else loop.time() + seconds
         while not connection.arrived():
-            seconds = limit()
+            seconds = None if ends_at is None else ends_at - loop.time()
+            if seconds is not None and seconds <= 0:
+                raise socket.timeout("timed out")
             woken = asyncio.Event()
             try:
                 loop.add_reader(connection.sock, woken.set)
@@ -483,9 +492,11 @@ class _Workers:
         except RuntimeError:  # the system gives no more
             with self.changed:
                 self.threads -= 1
-                alone = not self.threads
-            if alone:
-                self.jobs.pop()()
+                left = [] if self.threads else list(self.jobs)
+                if left:
+                    self.jobs.clear()
+            for job in left:
+                job()
 
     def _work(self) -> None:
         while True:
@@ -501,10 +512,12 @@ class _Workers:
             del job  # with what it holds, while nothing is to do
 
 
-@functools.lru_cache(maxsize=1)
-def _workers(process: int) -> _Workers:
-    """The workers of a process, os.getpid(): a forked child has none of its
-    parent's."""
+@functools.lru_cache(maxsize=2)
+def _workers(process: int, urgent: bool = False) -> _Workers:
+    """The workers of a process, os.getpid(): a forked child has none of its parent's.
+
+    urgent: those that cancel runs, and do not wait behind what hangs.
+    """
     return _Workers()
 
 
@@ -599,8 +612,7 @@ def _in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
     try:
         coroutine.send(None)
     except StopIteration as end:
-        result: _T = end.value
-        return result
+        return end.value  # type: ignore[no-any-return]
     coroutine.close()
     raise RuntimeError("a plain call has suspended")
 
@@ -670,6 +682,8 @@ def _async(method: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
 
     @functools.wraps(method)
     async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if kwargs.get("api_token"):  # so that this frame does not show it
+            kwargs["api_token"] = _Secret(kwargs["api_token"])
         result: _T = await _for_a_twin(method, args, kwargs)
         return result
 
@@ -776,6 +790,10 @@ class Client:
             raise TypeError(
                 "a client with a token of its own is not pickled: leave api_token out, "
                 "and set REPLICATE_API_TOKEN where the workers run"
+            )
+        if self._transport.is_given_context:
+            raise TypeError(
+                "a client with an ssl_context is not pickled: it has no copy"
             )
         return _client_of, (self._settings,)
 
@@ -923,7 +941,7 @@ class Client:
         return_exceptions: yield a failed run's exception at its place, not raise it.
         journal: a file that makes the batch survive; the same call again goes on.
         save: a directory for the files in outputs, saved as they come.
-        rerun_expired: run again what is expired. timeout: of each run; more as in run().
+        rerun_expired: run again what is expired. timeout: of each; more as in run().
 
         Left early, what still runs is cancelled. After 10 like failures in a row of
         network or API it stops. An iterator model's output is a list.
@@ -1127,7 +1145,9 @@ def _is_number(value: object) -> bool:
     """Whether it is a finite number; True and False are none."""
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return abs(value) < 10**300  # what a float can be
 
 
 def _interval(value: Any) -> float:
@@ -1283,8 +1303,10 @@ class Resource(_Dict):
 
     def _take(self, fresh: Mapping[str, Any]) -> None:
         """Become what the API says now. What it leaves out this time stays."""
-        urls = self.get("urls")
+        urls, id = self.get("urls"), self.get("id")
         self.update(fresh)
+        if id is not None:  # whatever is answered, it is asked for by the same one
+            self["id"] = id
         if isinstance(urls, dict):
             new = self["urls"]
             self["urls"] = {**urls, **new} if isinstance(new, dict) else urls
@@ -3167,11 +3189,13 @@ class _Run:
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is not None:
-            await self._give_up(error)
-        self.depth -= 1
-        if not self.depth:
-            _open_runs.discard(self)
+        try:
+            if error is not None:
+                await self._give_up(error)
+        finally:
+            self.depth -= 1
+            if not self.depth:
+                _open_runs.discard(self)
 
     async def _give_up(self, error: BaseException) -> None:
         """Put the prediction on the error, and cancel it where it may run (promise 3).
@@ -3179,7 +3203,7 @@ class _Run:
         Every run that is left by an exception passes here, whatever that is: also
         Ctrl-C, a cancelled task, and the GeneratorExit of an iterator that is closed.
         """
-        may_run = self._may_run()
+        may_run = self._may_run() and self.process == os.getpid()
         handed_over = self.hands_over and isinstance(error, ReplicateError)
         if may_run and not handed_over and not self.stopped:
             self.stopped = True
@@ -3187,10 +3211,14 @@ class _Run:
             if isinstance(error, GeneratorExit) and not self.is_iterated:
                 face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
             await face.to_the_end(self.stop)
+        if self.creation is not None and self.creation.waiting is not None:
+            self.creation.waiting.close()  # nobody listens any more
         if not isinstance(error, ReplicateError):
             return
         if error.prediction is None:
             error.prediction = self.prediction
+        if self.depth > 1:
+            return  # the outer block says so
         if self.cancelled:
             error._add("; it was cancelled")
         elif self.stopped:
@@ -3238,6 +3266,8 @@ class _Run:
         """
         creation, client = self.creation, self.client
         assert creation is not None
+        if self.made is Training:  # they are in another list
+            return
         look = client._looks.since(call, creation.sent_at + _SETTLES)
         sent_at = look.server_time - (look.at - creation.sent_at)
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
@@ -3248,14 +3278,14 @@ class _Run:
                 return
             client._made.append(found[0]["id"])
             self.prediction = self.made(found[0], client)
-        if creation.waiting is not None:
-            creation.waiting.close()
 
-    def _is_like(self, other: _Run) -> bool:
+    def _is_like(self, other: Any) -> bool:
         """Whether it is another run whose creation is not answered, on the same
         input."""
-        unanswered = self.prediction is None and self.creation is not None
-        return self is not other and unanswered and self.body == other.body
+        if self is other or self.prediction is not None or self.creation is None:
+            return False
+        same = self.client is other.client and self.creation.url == other.creation.url
+        return same and self.creation.body == other.creation.body
 
     def _fits(self, run: Mapping[str, Any], since: str) -> bool:
         """Whether a run of the account's could be this one."""
@@ -3269,19 +3299,19 @@ class _Run:
         if self.creation is None or self.creation.waiting is None:
             return
         work = functools.partial(self._heard, self.creation, self.creation.waiting)
-        try:
+        with contextlib.suppress(RuntimeError):  # where there are no more threads
             threading.Thread(target=work, name="replicate-late", daemon=True).start()
-        except RuntimeError:  # the system gives no more
-            self.creation.waiting.close()
+            self.creation.waiting = None  # that thread's, from now on
 
     def _heard(self, creation: _Request, connection: _Connection) -> None:
         call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
         try:
-            if creation.is_read and self.call.face.on_loop:
-                self._wait_for_reader(creation, call)
             answer = creation.answer
+            if answer is not None and self.call.face.on_loop:
+                self._wait_for_reader(creation, call)
             if answer is None:
                 answer = _Answer(connection, "POST", call.left)
+            if not creation.is_read:
                 answer.body = answer.read(_ANSWER_MOST, call.left)
             data = _read_created(_unpacked(answer))
             self.prediction = self.made(data, self.client)
@@ -3290,11 +3320,12 @@ class _Run:
         except (*_BROKEN, ReplicateError) as failure:
             _log_warning("a run that was given up told nothing more: %s", failure)
         finally:
-            connection.close()
+            if not creation.is_read:
+                connection.close()
 
     def _wait_for_reader(self, creation: _Request, call: _Call) -> None:
         """Another thread reads the answer already: leave it to that."""
-        while creation.answer is None:
+        while not creation.is_read:
             call.left()
             time.sleep(0.05)
 
@@ -3302,7 +3333,7 @@ class _Run:
         """Create the prediction and return it; from then on it is the caller's."""
         self.hands_over = True
         async with self:
-            self.prediction = await self._created()
+            await self._created()
             await self._tell()
         return self.prediction
 
@@ -3311,11 +3342,12 @@ class _Run:
         if self.prediction is not None:
             return
         await self.target.look_up(self.call)
-        self.prediction = await self._created()
+        await self._created()
         if self.created is not None:
             await self.created()
         if self.target.model is None:  # a bare id: the prediction knows its model
-            owner, _, name = str(self.prediction.get("model")).partition("/")
+            made: Any = self.prediction
+            owner, _, name = str(made.get("model")).partition("/")
             if _are_names(owner, name):
                 self.target.model = (owner, name)
             await self.target.look_up(self.call)
@@ -3324,18 +3356,18 @@ class _Run:
         """Go on with a prediction that exists, in place of creating one."""
         self.prediction = prediction
 
-    async def _created(self) -> Any:
+    async def _created(self) -> None:
         await self.inputs.upload(self.call)
         if self.before_creation is not None:
             await self.before_creation()
         try:
-            return await self._post()
+            await self._post()
         except APIError as error:
             if error.status != 404 or not await self.target.resolve_latest(self.call):
                 raise
-        return await self._post()
+            await self._post()
 
-    async def _post(self) -> Any:
+    async def _post(self) -> None:
         body = dict(self.body)
         if self.target.version:
             body["version"] = self.target.version
@@ -3356,9 +3388,9 @@ class _Run:
             patient=True,
         )
         data = await self.client._transport.request(self.call, self.creation)
+        self.prediction = self.made(data, self.client)
         self.creation = None
         self.client._made.append(data["id"])
-        return self.made(data, self.client)
 
     def _teller(self) -> Callable[[], Awaitable[None]] | None:
         return None if self.options.on_update is None else self._tell
@@ -3464,14 +3496,14 @@ def _at_exit() -> None:
     done = threading.Semaphore(0)
 
     def stop(run: _Run) -> None:
-        if not run.stopped:
+        if not run.stopped and time.monotonic() < until:
             run.stopped = True
             run.stop()
         done.release()
 
-    for run in runs:
-        _workers(os.getpid()).submit(functools.partial(stop, run))
     until = time.monotonic() + _GRACE
+    for run in runs:
+        _workers(os.getpid(), True).submit(functools.partial(stop, run))
     for _ in runs:
         done.acquire(timeout=max(0.0, until - time.monotonic()))
 
@@ -3495,7 +3527,7 @@ class _Looks:
     """Looks at the newest runs, shared by all that are given up in the same moment."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # held during a look: the others want its result
+        self.lock = threading.RLock()  # held during a look: the others want its result
         self.last: _Look | None = None
 
     def since(self, call: _Call, moment: float) -> _Look:
@@ -3519,7 +3551,9 @@ class _Looks:
             found = [run for run in page.get("results") or () if isinstance(run, dict)]
             runs += found
             path = page.get("next")
-            if not path or path == "null" or not any(_is_running(run) for run in found):
+            if not isinstance(path, str) or path in ("", "null"):
+                break
+            if not any(_is_running(run) for run in found):
                 break
         return _Look(began, at, now, runs)
 
@@ -3534,7 +3568,9 @@ class _Polls:
     def __init__(self, pace: float) -> None:
         self.gap = 1 / (_POLLS_A_SECOND * pace)  # seconds from one look to the next
         # Shared by all threads; touched only while the lock is held.
-        self.lock = threading.Lock()
+        self.lock = (
+            threading.RLock()
+        )  # what garbage collection closes may come here too
         self.waiting: set[str] = set()  # ids of runs that are not over
         self.ended: dict[str, Any] = {}  # those of them that are over, as a page tells
         self.next_look = 0.0  # when the next look is free
@@ -3605,7 +3641,8 @@ class _Polls:
                 page: Any = await call.client._fetched(call, "GET", path, patient=True)
                 left.difference_update(self._learn(page.get("results")))
                 following = page.get("next")
-                path = following if following != "null" else ""
+                is_one = isinstance(following, str) and following != "null"
+                path = following if is_one else ""
         except (APIError, NetworkError, TypeError, ValueError) as failure:
             _log_warning("no list of runs: %s", failure)
         finally:
@@ -3614,7 +3651,7 @@ class _Polls:
 
     def _learn(self, results: Any) -> set[str]:
         """Note which of a page's runs are over; the ids of all."""
-        told = {str(run["id"]): run for run in results}
+        told = {str(run.get("id")): run for run in results if isinstance(run, dict)}
         with self.lock:
             for id in self.waiting.intersection(told):
                 if not _is_running(told[id]):
@@ -4529,7 +4566,7 @@ class _Decoder:
         return ServerSentEvent(kind, "\n".join(self.data), self.last_id, self.retry)
 
     def _note(self, field: str, value: str) -> None:
-        if field == "id" and "\0" not in value:
+        if field == "id" and "\0" not in value and len(value) <= _ID_MOST:
             self.last_id = value
         elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
             self.retry = int(value)
@@ -4599,7 +4636,7 @@ class _Stream:
         self.url = run._url("stream")  # a later answer may not name it any more
         self.shown = 0  # characters of output that were handed over
         self.last_id = ""
-        self.seen: set[str] = set()  # ids
+        self.seen: dict[str, bool] = {}  # ids, the newest last
         self.logs: list[str] = []  # what came since the run's logs were put together
         self.is_gone = False
         self.is_done = False  # whether it has told the end of the run
@@ -4672,11 +4709,9 @@ class _Stream:
         batch: list[ServerSentEvent] = []
         for event in events:
             self.heard_at = self.call.clock.now()
-            if event.id:
-                if event.id in again:
-                    continue
-                self.seen.add(event.id)
-                self.last_id = event.id
+            if event.id in again:
+                continue
+            self._remember(event.id)
             failure = None
             if event.event == "output":
                 self.shown += len(event.data)
@@ -4715,6 +4750,14 @@ class _Stream:
         answer.close()
         self.is_gone = True
         return None
+
+    def _remember(self, id: str) -> None:
+        if not id:
+            return
+        self.last_id = id
+        self.seen[id] = True
+        if len(self.seen) > _SEEN_MOST:
+            del self.seen[next(iter(self.seen))]
 
     def _end(self, event: ServerSentEvent) -> ModelError | None:
         """The failure that an error, or done, tells of; None for a success."""
@@ -5009,7 +5052,7 @@ _FILES = (bytes, bytearray, memoryview, os.PathLike)  # and what can read()
 _LISTS = (abc.Sequence, abc.Set, abc.Iterator, abc.ValuesView)
 _CONTROL = r"[\x00-\x1f\x7f]"
 # Held while a file is read: several runs may send the same handle of the caller's.
-_reading = threading.Lock()
+_reading = threading.RLock()
 
 
 class _Inputs:
@@ -5650,9 +5693,10 @@ class _Request:
         # Kept by _Transport, for the present attempt:
         self.sent = False  # whether the server may have acted on it
         self.sent_at = 0.0  # by the client's clock
+        self.is_elsewhere = False  # whether a redirect was followed
         self.waiting: _Connection | None = None  # given up; its answer may still come
-        self.is_read = False  # whether that is being read
-        self.answer: _Answer | None = None  # once it was
+        self.answer: _Answer | None = None  # once its head is here
+        self.is_read = False  # and once all of it is
 
     @property
     def path(self) -> str:
@@ -5693,7 +5737,8 @@ class _Transport:
             None,
             {},
         )  # replaced whole, never changed
-        self.ssl_context = ssl_context
+        self.ssl_context = ssl_context  # else made at the first need, always the same
+        self.is_given_context = ssl_context is not None
         self.pool = _Pool()
         self.creations, self.others = _Pace(), _Pace()
         self.random = random.random
@@ -5718,7 +5763,10 @@ class _Transport:
                 throttled += 1
             else:
                 tries += 1
-            await self.retry(call, request, failure, tries, throttled)
+            try:
+                await self.retry(call, request, failure, tries, throttled)
+            finally:
+                del failure  # no circle of error, traceback and frame
 
     async def retry(
         self,
@@ -5738,7 +5786,10 @@ class _Transport:
             patience = most
         has_tried_enough = tries > most or throttled > patience
         if has_tried_enough or not _may_repeat(failure, request.once):
-            raise failure  # outside of any except block: no traceback leads to headers
+            try:
+                raise failure  # outside of any except block: it leads to no headers
+            finally:
+                del failure
         delay = failure.retry_after
         if delay is None:
             delay = self.random() * _BACKOFF * 2 ** min(tries, 10)
@@ -5762,7 +5813,7 @@ class _Transport:
             call.left()
             answer = await self._followed(call, request, whole)
             status = str(answer.status)
-            if pace is not None:
+            if pace is not None and not request.is_elsewhere:
                 pace.learn(ticket, answer, call.clock.now())
             if answer.status < 300:
                 result = request.read(_unpacked(answer)) if whole else answer
@@ -5790,9 +5841,9 @@ class _Transport:
 
     async def _followed(self, call: _Call, request: _Request, whole: bool) -> _Answer:
         """Send it, and follow the redirects of a GET."""
-        url, trusted = request.url, not request.bare
+        url, trusted, request.is_elsewhere = request.url, not request.bare, False
         for _ in range(_REDIRECTS_MOST):
-            address = self._opened(url)
+            address = self._opened(call, url)
             credentials = {}
             if trusted:
                 credentials = self._credentials(call, request, address)
@@ -5804,21 +5855,22 @@ class _Transport:
             if not redirects or request.method != "GET":
                 return answer
             answer.close()
+            request.is_elsewhere = True
             url = urllib.parse.urljoin(url, location)
             # What another origin's redirect leads to gets nothing, wherever that is.
             trusted = bool(credentials)
             if address.scheme == "https" and not url.lower().startswith("https:"):
-                shown = _short(self.redacted(url))
+                shown = _short(self.redacted(url, call.token))
                 raise ReplicateError(
                     f"will not follow a redirect from https to {shown}"
                 )
         raise http.client.HTTPException("it redirects for ever")
 
-    def _opened(self, url: str) -> _Address:
+    def _opened(self, call: _Call, url: str) -> _Address:
         try:
             return _address(url)
         except ValueError as error:
-            shown = _short(self.redacted(url))
+            shown = _short(self.redacted(url, call.token))
             raise ReplicateError(f"will not open {shown}: {error}") from None
 
     def _credentials(
@@ -5899,8 +5951,9 @@ class _Transport:
         request.waiting = request.answer = None
         request.sent_at = call.clock.now()
         try:
-            if not request.noun and request.hold == 0:
-                return await wire(connection, self._send_and_receive, send, receive)
+            if not call.face.on_loop:
+                send()
+                return receive()
             await wire(connection, send)
             seconds = self._patience(request)
             await call.face.readable(connection, call.part(seconds).left)
@@ -5910,20 +5963,16 @@ class _Transport:
             return await call.face.in_thread(receive)
         except BaseException as error:
             request.sent = connection.sent
-            has_left = bool(request.noun) and request.sent and not connection.is_cut
-            if has_left and not isinstance(error, _BROKEN):
+            makes_a_run = request.once and request.patient
+            has_left = makes_a_run and request.sent and not connection.is_cut
+            is_broken = isinstance(error, _BROKEN)
+            if has_left and (isinstance(error, socket.timeout) or not is_broken):
                 request.waiting = (
                     connection  # given up; what is created may be told yet
                 )
             else:
                 connection.close()
             raise
-
-    def _send_and_receive(
-        self, send: Callable[[], None], receive: Callable[[], _Answer]
-    ) -> _Answer:
-        send()
-        return receive()
 
     def _patience(self, request: _Request) -> float | None:
         """Seconds in which the head of the answer has to be here."""
@@ -5977,10 +6026,11 @@ class _Transport:
         self, call: _Call, request: _Request, connection: _Connection, whole: bool
     ) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
-        request.sent = request.is_read = True
+        request.sent = True
         limit = call.part(self._patience(request)).left
         patience = None if request.hold is None else self.seconds
         answer = _Answer(connection, request.method, limit, self.pool, patience)
+        request.answer = answer
         limit = call.part(patience).left
         if answer.status >= 300:
             answer.body = answer.read_what_comes(_ERROR_MOST, limit)
@@ -5988,7 +6038,7 @@ class _Transport:
             answer.body = answer.read(_ANSWER_MOST, limit)
             if len(answer.body) > _ANSWER_MOST:
                 raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
-        request.answer = answer
+        request.is_read = True
         return answer
 
     def redacted(self, text: str, token: str | None = None) -> str:
@@ -6013,7 +6063,9 @@ class _Transport:
         headers = http.client.HTTPMessage()
         for name, value in answer.headers.items():
             headers[name] = self.redacted(value, call.token)
-        facts = {"title": self.redacted(answer.reason or "error"), **_problem(body)}
+        facts = {"title": answer.reason or "error", **_problem(body)}
+        for name, value in facts.items():  # JSON's escapes could hide what was replaced
+            facts[name] = self.redacted(value, call.token)
         said = [facts[name] for name in ("title", "detail") if facts.get(name)]
         asked = headers.get("x-request-id") or headers.get("replicate-request-id")
         status, path = answer.status, request.path
@@ -6150,8 +6202,12 @@ def _is_of_a_signal_handler(error: BaseException) -> bool:
     codes = set()
     for number in signal.Signals:
         handler = signal.getsignal(number)
-        function = getattr(handler, "__func__", handler)
-        codes.add(getattr(function, "__code__", None))
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        if callable(handler) and not hasattr(handler, "__code__"):
+            handler = type(handler).__call__
+        codes.add(getattr(handler, "__code__", None))
+    codes.discard(None)
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code in codes:
@@ -6180,7 +6236,9 @@ class _Pace:
     def __init__(self) -> None:
         # Shared by all threads; touched only while the lock is held, and nobody waits
         # while he holds it.
-        self.lock = threading.Lock()
+        self.lock = (
+            threading.RLock()
+        )  # what garbage collection closes may come here too
         self.left = math.inf  # requests that may leave in this window
         self.ends_at = math.inf  # when the next window begins
         self.length = 0.0  # seconds that a window lasts
@@ -6227,7 +6285,7 @@ class _Pace:
                 if told is not None and sent_at + told[1] > now:
                     since = self.number - number  # what has left after it
                     self.left = max(0, told[0] - since)
-                    self._until(sent_at + told[1], told[1])
+                    self._until(now, sent_at + told[1], told[1])
                 return
             self.refused = True
             body = answer.body.decode("utf-8", "replace")
@@ -6236,10 +6294,11 @@ class _Pace:
                 delay = _THROTTLED_LEAST
             delay = min(delay, _WAIT_MOST)
             self.left = 0
-            self._until(now + delay, delay)
+            self._until(now, now + delay, delay)
 
-    def _until(self, ends_at: float, length: float) -> None:
-        self.ends_at, self.length = ends_at, min(length, _WINDOW_MOST)
+    def _until(self, now: float, ends_at: float, length: float) -> None:
+        self.length = min(length, _WINDOW_MOST)
+        self.ends_at = min(ends_at, now + _WINDOW_MOST)
 
 
 def _told_limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
@@ -6376,7 +6435,7 @@ def _read_list(body: bytes) -> Any:
 def _read_created(body: bytes) -> Any:
     """An object with an id."""
     data = _read_json(body, dict)
-    if not isinstance(data.get("id"), str):
+    if not isinstance(data.get("id"), str) or data["id"] in ("", ".", ".."):
         raise _Garbage(
             "the answer has no id", body[:_ERROR_MOST].decode("utf-8", "replace")
         )
@@ -6453,7 +6512,7 @@ class _Connection:
     def connect(self, host: str, port: int, limit: _Limit) -> None:
         """Connect to the first of a host's addresses that answers; all share the
         time."""
-        found = _addresses(host, port, limit)
+        found = _addresses(host, port, limit, self)
         failure = OSError("the host has no address")
         for number, (family, kind, protocol, _, address) in enumerate(found):
             left = limit()
@@ -6461,7 +6520,7 @@ class _Connection:
                 left /= len(found) - number
             self.sock = socket.socket(family, kind, protocol)
             try:
-                self._go_on()
+                self.go_on()
                 self.sock.settimeout(left)
                 self.sock.connect(address)
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -6483,17 +6542,20 @@ class _Connection:
                 option = getattr(socket, name)
                 self.sock.setsockopt(socket.IPPROTO_TCP, option, 30)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Raise where another thread has cut it."""
         if self.is_cut:
             raise ConnectionAbortedError("the request was given up")
 
     def tunnel(self, target: str, secret: str, limit: _Limit) -> None:
         """Ask a proxy for a way to "host:port" (RFC 9110, section 9.3.6)."""
-        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if secret:
-            lines.append(f"Proxy-Authorization: {secret}")
-        self.send(_SecretBytes("\r\n".join([*lines, "", ""]).encode()), limit)
-        self.sent = False  # the request itself has not left
+            head = _Secret(f"{head}Proxy-Authorization: {secret}\r\n")
+        try:
+            self.send(_SecretBytes(f"{head}\r\n".encode()), limit)
+        finally:
+            self.sent = False  # the request itself has not left
         answer = _Answer(self, "CONNECT", limit)
         if answer.status != 200:
             said = f"{answer.status} {answer.reason}".strip()
@@ -6501,17 +6563,20 @@ class _Connection:
 
     def start_tls(self, context: Any, host: str, limit: _Limit) -> None:
         """Encrypt all that follows."""
-        self._go_on()
+        self.go_on()
         self.buffer, self.at = b"", 0  # what came before TLS has no place in it
         self.sock.settimeout(limit())
-        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+        self.sock = context.wrap_socket(
+            self.sock, server_hostname=host, do_handshake_on_connect=False
+        )
+        self.sock.do_handshake()  # now that cut() would end it
 
     def send(self, data: bytes, limit: _Limit) -> None:
         """Send all of it; each block has its own time, where sendall has one for
         all."""
         view = memoryview(data)
         for start in range(0, len(view), _BLOCK):
-            self._go_on()
+            self.go_on()
             self.sock.settimeout(limit())
             self.sent = True
             self.sock.sendall(view[start : start + _BLOCK])
@@ -6525,7 +6590,7 @@ class _Connection:
         return self.buffer[start : self.at]
 
     def _recv(self, limit: _Limit) -> bytes:
-        self._go_on()
+        self.go_on()
         self.sock.settimeout(limit())
         data: bytes = self.sock.recv(_RECEIVE)
         return data
@@ -6596,7 +6661,9 @@ class _Connection:
             self.sock.close()
 
 
-def _addresses(host: str, port: int, limit: _Limit) -> list[Any]:
+def _addresses(
+    host: str, port: int, limit: _Limit, connection: _Connection
+) -> list[Any]:
     """A host's addresses. getaddrinfo can neither be limited nor interrupted, so that a
     thread calls it for a name (promise 8)."""
     look_up = functools.partial(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
@@ -6615,9 +6682,13 @@ def _addresses(host: str, port: int, limit: _Limit) -> list[Any]:
         finally:
             done.set()
 
-    threading.Thread(target=look, name="replicate-dns", daemon=True).start()
-    if not done.wait(limit()):
-        raise socket.timeout("timed out")
+    try:
+        threading.Thread(target=look, name="replicate-dns", daemon=True).start()
+    except RuntimeError:  # no more threads, or none any more: the interpreter ends
+        look()
+    while not done.wait(_DNS_SLICE):
+        limit()  # raises when the time is over
+        connection.go_on()
     if found and isinstance(found[0], OSError):
         raise found[0]
     return found
@@ -6644,6 +6715,7 @@ class _Answer:
         else:
             raise http.client.HTTPException("too many interim answers")
         self.body = b""  # once it was read whole
+        self.pieces: list[bytes] = []  # until then; whoever is interrupted can go on
         self.is_over = False  # whether the end of the body was reached
         self.has_begun = False  # whether a chunk of it was
         self.left: float = (
@@ -6742,15 +6814,15 @@ class _Answer:
 
     def read(self, most: int, limit: _Limit) -> bytes:
         """Return the whole body, or as much as tells that it has more than `most`."""
-        blocks, size = [], 0
+        size = 0
         while size <= most:
             block = self.read_block(math.inf, limit)
             if not block:
                 break
             size += len(block)
-            blocks.append(block)
+            self.pieces.append(block)
         self.close()
-        return b"".join(blocks)
+        return b"".join(self.pieces)
 
     def read_what_comes(self, most: int, limit: _Limit) -> bytes:
         """The same for an error's body, of which some is better than nothing."""
@@ -6808,7 +6880,9 @@ class _Pool:
 
     def __init__(self) -> None:
         # Shared by all threads of a client; touched only while the lock is held.
-        self.lock = threading.Lock()
+        self.lock = (
+            threading.RLock()
+        )  # what garbage collection closes may come here too
         self.kept: dict[Any, list[_Connection]] = {}  # newest last; no empty lists
         self.number = 0
         self.swept_at = 0.0  # by the wall clock

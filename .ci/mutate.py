@@ -7,7 +7,8 @@ Chooses lines of the named rooms by a seed, puts one fault into each (a comparis
 a condition, a number, a returned value, a call left out), and runs the tests that reach
 the line, quickest first, until one fails. Prints the seed, the mutants that nothing
 noticed, and the percentage that was noticed; exit code 1 below --least percent. Needs
-`coverage`; the tests must pass before. --jobs mutants are tried at a time.
+`coverage`; the tests must pass before. --jobs mutants are tried at a time (two for each
+core by default, as tests mostly wait).
 """
 
 import argparse
@@ -286,7 +287,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
     parser.add_argument("--mutants", type=int, default=300)
     parser.add_argument("--rooms", default=ROOMS)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--jobs", type=int, default=2 * os.cpu_count())
     parser.add_argument("--least", type=float, default=90.0)
     parser.add_argument("--folder", help="for what it writes; a new one by default")
     parser.add_argument("--trace", help=argparse.SUPPRESS)
@@ -329,9 +330,9 @@ def measure(options, here, folder):
         noticed = list(pool.map(judge, mutants))
     survivors = sorted(each for each, dead in zip(mutants, noticed) if not dead)
     for mutant in survivors:
-        why = "" if str(mutant.line) in known["reached"] else " (no test reaches it)"
+        tests = len(known["reached"].get(str(mutant.line), []))
         line = source.lines[mutant.line - 1].strip()
-        print(f"replicate.py:{mutant.line}: {mutant.kind}{why}: {line}")
+        print(f"replicate.py:{mutant.line}: {mutant.kind} ({tests} tests): {line}")
     percent = 100 * sum(noticed) / len(mutants)
     seconds = time.monotonic() - began
     print(
