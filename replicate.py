@@ -683,7 +683,7 @@ def _async(method: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
     async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         if kwargs.get("api_token"):  # so that this frame does not show it
-            kwargs["api_token"] = _Secret(kwargs["api_token"])
+            kwargs["api_token"] = _hidden(kwargs["api_token"])  # type: ignore[arg-type]
         result: _T = await _for_a_twin(method, args, kwargs)
         return result
 
@@ -741,7 +741,9 @@ class Client:
         ssl_context: ssl.SSLContext | None = None,
         pace: float = 1.0,
     ) -> None:
-        api_token = None if api_token is None else _clean_token(api_token, ValueError)
+        api_token = _hidden(api_token)
+        if api_token is not None:
+            api_token = _clean_token(api_token, ValueError)
         seconds = getattr(timeout, "read", timeout)
         if seconds is None:
             seconds = _TIMEOUT
@@ -858,6 +860,7 @@ class Client:
         ModelError where it ends in anything but success, PredictionTimeout, APIError,
         NetworkError. https://replicate.com/docs/topics/predictions
         """
+        api_token = _hidden(api_token)
         options = _Options(
             wait=wait,
             timeout=timeout,
@@ -896,6 +899,7 @@ class Client:
         cannot
         stream is polled. Raises ModelError. Closed before its end, it cancels.
         """
+        api_token = _hidden(api_token)
         options = _Options(
             wait=wait,
             timeout=timeout,
@@ -946,6 +950,7 @@ class Client:
         Left early, what still runs is cancelled. After 10 like failures in a row of
         network or API it stops. An iterator model's output is a list.
         """
+        api_token = _hidden(api_token)
         options = _Options(
             wait=wait,
             timeout=timeout,
@@ -1104,6 +1109,11 @@ def _token_of_environment() -> str:
     except Exception:  # no Cog, no request, or another Cog: then there is no such token
         pass
     return _Secret(os.environ.get("REPLICATE_API_TOKEN", ""))
+
+
+def _hidden(token: str | None) -> str | None:
+    """A token that the local variables of a frame do not show."""
+    return _Secret(token) if isinstance(token, str) else token
 
 
 @functools.lru_cache(maxsize=8)
@@ -1892,7 +1902,7 @@ class Predictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=api_token,
+            api_token=_hidden(api_token),
             stream=stream,
             extra=extra,
         )
@@ -1973,7 +1983,7 @@ class ModelsPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=api_token,
+            api_token=_hidden(api_token),
             stream=stream,
             extra=extra,
         )
@@ -2017,7 +2027,7 @@ class DeploymentsPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=api_token,
+            api_token=_hidden(api_token),
             stream=stream,
             extra=extra,
         )
@@ -2061,7 +2071,7 @@ class DeploymentPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=api_token,
+            api_token=_hidden(api_token),
             stream=stream,
             extra=extra,
         )
@@ -2316,7 +2326,7 @@ class Trainings(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=api_token,
+            api_token=_hidden(api_token),
             stream=stream,
             extra=extra,
             destination="/".join(_owner_name(destination)),
@@ -2752,7 +2762,7 @@ class _Download:
             raise ValueError("another part, or version, of the file than was asked for")
         if self.given and not self.restarts:
             raise NetworkError(
-                f"{_short(self.url)} broke off, and it may be another file by now"
+                f"{_shown_url(self.url)} broke off, and it may be another file by now"
             )
         self.version, self.given = version, 0
         return 0
@@ -2760,10 +2770,15 @@ class _Download:
     def _check_end(self, answer: Any) -> None:
         if self.length is None and not answer.is_measured:
             raise ReplicateError(
-                f"{_short(self.url)} came without its length: it may not be whole"
+                f"{_shown_url(self.url)} came without its length: it may not be whole"
             )
         if self.length not in (None, self.given):
             raise http.client.IncompleteRead(b"")
+
+
+def _shown_url(url: str) -> str:
+    """An address for messages: a query may hold a signature."""
+    return _short(url.partition("?")[0])
 
 
 def _version(headers: Mapping[str, str], length: int | None) -> Any:
@@ -3874,17 +3889,14 @@ class _Batch:
         context = self.context.copy()
 
         def live() -> None:
-            context.run(asyncio.run, self._live(begun))
+            try:
+                context.run(asyncio.run, self._live(begun))
+            except OSError as error:  # no descriptors for a loop
+                begun.set_exception(ReplicateError(f"cannot run a batch: {error}"))
 
         thread = threading.Thread(target=live, name="replicate-map", daemon=True)
 
-        def leave() -> None:
-            if thread.is_alive():  # in a forked child it is not
-                loop, left = begun.result()
-                loop.call_soon_threadsafe(left.set)
-                if thread is not threading.current_thread():  # that collects garbage
-                    thread.join(_GRACE + 1)
-
+        leave = functools.partial(self._end_thread, thread, begun)
         cause = None
         try:
             thread.start()
@@ -3906,6 +3918,14 @@ class _Batch:
             atexit.unregister(leave)
             leave()
             self._tell(cause)
+
+    def _end_thread(self, thread: threading.Thread, begun: Any) -> None:
+        if not thread.is_alive() or begun.exception() is not None:
+            return  # it has ended, or this is a forked child, where it is not
+        loop, left = begun.result()
+        loop.call_soon_threadsafe(left.set)
+        if thread is not threading.current_thread():  # that may collect garbage
+            thread.join(_GRACE + 1)
 
     async def _live(self, begun: Any) -> None:
         """Be there on a loop of its own, until the results are left."""
@@ -4139,12 +4159,14 @@ class _Batch:
         self, outcome: _Outcome, folder: str | os.PathLike[str]
     ) -> None:
         found = _files_in(outcome.output)
+        own = self.call
+        call = _Call(own.client, self.options.timeout, own.token, own.face)
         for number, url in enumerate(found, 1):
             name = f"{outcome.line}-{number}" if len(found) > 1 else str(outcome.line)
             name += os.path.splitext(_safe_name(url))[1]
             while self.journal is not None and name in self.journal.files:
                 name = "_" + name  # the line was another input's
-            path = await _saved(self.call, url, os.path.join(folder, name))
+            path = await _saved(call, url, os.path.join(folder, name))
             outcome.files.append(str(path))
 
     async def _note(self, outcome: _Outcome, **more: Any) -> None:
@@ -4236,6 +4258,9 @@ class _Journal:
         try:
             self._lock()
             self._read()
+        except OSError as error:
+            self.close()
+            raise _disk_failure(error, f"cannot use the journal {path}") from error
         except BaseException:
             self.close()
             raise
@@ -4281,9 +4306,10 @@ class _Journal:
                     raise refusal from None
                 self.file.truncate(place)
                 break
-            if not isinstance(line, dict) or not {"index", "digest"} <= line.keys():
-                raise refusal
-            self._learn(line, place)
+            try:
+                self._learn(line, place)
+            except (TypeError, LookupError, AttributeError):
+                raise refusal from None
             place += len(raw)
             if not raw.endswith(b"\n"):
                 lacking = b"\n"
@@ -4295,6 +4321,8 @@ class _Journal:
         runs = self.runs.setdefault(digest, {})
         self.last = max(self.last, index)
         if "id" not in line:
+            if not {"at", "input"} <= line.keys():
+                raise KeyError("at")
             self.sent[digest, index] = place
             return
         self.sent.pop((digest, index), None)
@@ -4369,10 +4397,6 @@ class _Journal:
             except (ReplicateError, ValueError) as error:
                 _log_warning("what was created before cannot be told: %s", error)
                 self.unsure = {digest for digest, _ in self.sent}
-        for digest, index in list(self.sent):
-            if digest not in self.unsure:
-                line = _line(index, digest, id=None, status="absent")
-                await self.add(call, line)
         for digest, runs in self.runs.items():  # popitem() is to give results first
             best = sorted(runs.items(), key=lambda run: (run[1][1] is None, run[1][0]))
             self.runs[digest] = dict(reversed(best))
@@ -5908,17 +5932,15 @@ class _Transport:
             )
         return found
 
-    def _route(self, address: _Address) -> tuple[str, str, int, str]:
-        """Where to connect for an address: scheme, host, port, and its proxy or ""."""
+    def _route(self, address: _Address) -> tuple[str, str, int, _Proxy | None]:
+        """Where to connect for an address: scheme, host, port, and its proxy."""
         proxies = self.proxies
         if proxies is None:
             proxies = self._proxies_of_environment()
-        proxy = proxies.get(address.scheme) or ""
-        if proxy and urllib.request.proxy_bypass(address.netloc):
-            proxy = ""
-        if proxy and "://" not in proxy:
-            proxy = "http://" + proxy
-        return (*address.origin, _Secret(proxy))
+        url = proxies.get(address.scheme)
+        if not url or urllib.request.proxy_bypass(address.netloc):
+            return (*address.origin, None)
+        return (*address.origin, _proxy(_Secret(url)))
 
     def _proxies_of_environment(self) -> Mapping[str, str]:
         """urllib's rules; looked up anew when one of the usual variables has
@@ -5943,7 +5965,7 @@ class _Transport:
         # One that must not be sent twice goes over no connection that may just close.
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
         connection = self.pool.take(route, most_age) or _Connection(route)
-        head = _head(request, address, credentials, route)
+        head = _head(request, address, credentials, route[3])
         send = functools.partial(self._send, call, request, connection, head)
         receive = functools.partial(self._receive, call, request, connection, whole)
         wire: Any = call.face.on_wire
@@ -6009,12 +6031,11 @@ class _Transport:
             raise ReplicateError(
                 "this Python was built without ssl: https is not there"
             )
-        if proxy:
-            via = urllib.parse.urlsplit(proxy)
-            connection.connect(via.hostname or "", via.port or 80, limit)
+        if proxy is not None:
+            connection.connect(proxy.address.host, proxy.address.port, limit)
             if secure:
                 target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                connection.tunnel(target, _proxy_secret(proxy), limit)
+                connection.tunnel(target, proxy.secret, limit)
         else:
             connection.connect(host, port, limit)
         if secure:
@@ -6102,9 +6123,8 @@ class _Transport:
             return expired
         where = _address(request.url).netloc
         proxy = self._route(_address(request.url))[3]
-        if proxy:
-            place = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[2]
-            where += f" through the proxy {place}"
+        if proxy is not None:
+            where += f" through the proxy {proxy.address.netloc}"
         why, final = self._why(error, sent, where)
         if isinstance(error, _Garbage):
             facts["body"] = self.redacted(error.body[:_ERROR_MOST], call.token)
@@ -6151,38 +6171,49 @@ def _head(
     request: _Request,
     address: _Address,
     credentials: Mapping[str, str],
-    route: tuple[str, str, int, str],
+    proxy: _Proxy | None,
 ) -> _SecretBytes:
     """The head of a request; here and in the sending alone does the token stand in
     clear."""
-    target, proxy = address.target, route[3]
+    target = address.target
     headers = {"User-Agent": _AGENT, **request.headers, **credentials}
-    if proxy and address.scheme == "http":
+    if proxy is not None and address.scheme == "http":
         target = f"http://{address.netloc}{target}"
-        secret = _proxy_secret(proxy)
-        if secret:
-            headers["Proxy-Authorization"] = secret
+        if proxy.secret:
+            headers["Proxy-Authorization"] = proxy.secret
     body = request.body
     if isinstance(body, bytes):
         headers["Content-Length"] = str(len(body))
     elif body is None and request.method != "GET":
         headers["Content-Length"] = "0"  # without it, some servers answer 411
+    for name, value in headers.items():
+        if not {"\r", "\n", "\0"}.isdisjoint(name + value):
+            raise ReplicateError(f"the header {name!r} has a line end in it")
     lines = [f"{request.method} {target} HTTP/1.1", f"Host: {address.netloc}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    head = "\r\n".join([*lines, "", ""])
-    if not head.count("\n") == head.count("\r") == len(lines) + 1:
-        raise ReplicateError("a header has a line end in it")
-    return _SecretBytes(head.encode())
+    return _SecretBytes("\r\n".join([*lines, "", ""]).encode())
 
 
-def _proxy_secret(proxy: str) -> str:
-    """The Proxy-Authorization of a proxy's address, "" where it has no user name."""
-    via = urllib.parse.urlsplit(proxy)
-    if via.username is None:
-        return ""
-    name, password = urllib.parse.unquote(via.username), via.password or ""
-    pair = f"{name}:{urllib.parse.unquote(password)}"
-    return _Secret("Basic " + base64.b64encode(pair.encode()).decode())
+class _Proxy:
+    """A proxy, by its address: where it is, and what shows who we are."""
+
+    def __init__(self, url: str) -> None:
+        user, at, place = url.rpartition("://")[2].rpartition("@")
+        try:
+            self.address = _address("http://" + place.partition("/")[0])
+        except ValueError as error:
+            raise ReplicateError(f"the proxy's address is wrong: {error}") from None
+        self.secret = ""
+        if at:
+            name, _, password = user.partition(":")
+            pair = f"{urllib.parse.unquote(name)}:{urllib.parse.unquote(password)}"
+            coded = base64.b64encode(pair.encode()).decode()
+            self.secret = _Secret(f"Basic {coded}")
+
+
+@functools.lru_cache(maxsize=16)
+def _proxy(url: str) -> _Proxy:
+    return _Proxy(url)
 
 
 def _has_dots(path: str) -> bool:
@@ -6749,6 +6780,8 @@ class _Answer:
             name, colon, value = line.partition(":")
             if not colon or name.strip() != name:  # a folded line is obsolete
                 continue
+            if "\r" in value:
+                raise http.client.HTTPException("a header with a line end in it")
             name, value = name.lower(), value.strip()
             if name in self.headers:
                 value = f"{self.headers[name]}, {value}"
@@ -7608,8 +7641,8 @@ def _run_command(asked: Any) -> int:
 class _Watched(_Run):
     """A run that somebody else has started: it is followed, but never given up."""
 
-    async def _give_up(self, error: BaseException) -> None:
-        pass
+    def _may_run(self) -> bool:
+        return False
 
 
 def _watch_command(asked: Any) -> int:
