@@ -3431,8 +3431,7 @@ class _Run:
         """Follow it to its end, and return the output."""
         async with self:
             await self.start()
-            async for _ in _looks(self.call, self.prediction, self._teller()):
-                pass
+            await _ended(self.call, self.prediction, self._teller())
             _must_have_succeeded(self.call, self.prediction)
         return self._shown(self.prediction.get("output"))
 
@@ -3709,10 +3708,14 @@ async def _looks(
         await tell()
 
 
-async def _ended(call: _Call, run: Prediction) -> None:
+async def _ended(
+    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Look at a run until it is over, in failure too."""
-    async for _ in _looks(call, run):
-        pass
+    looks = _looks(call, run, tell)
+    async with _Closing(looks):
+        async for _ in looks:
+            pass
 
 
 def _must_have_succeeded(call: _Call, run: Prediction) -> None:

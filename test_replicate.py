@@ -9102,7 +9102,8 @@ class CommandOutputs(CommandCase):
         self.assertTrue(page["next"])
 
     def test_without_standard_streams_it_ends_as_usual(self):
-        with mock.patch.multiple(sys, stdin=None, stderr=None):
+        streams = {"stdin": None, "stdout": io.StringIO(), "stderr": None}
+        with mock.patch.multiple(sys, **streams):
             code = replicate.main(["run", "test/echo", "x=@-", "-o", os.devnull])
             for stream in (sys.stdin, sys.stderr):
                 if stream:
@@ -10161,77 +10162,448 @@ except replicate.ReplicateError as error:
 # The README, the package, the source
 # --------------------------------------------------------------------------------------
 
-# What mypy --strict and pyright check, as somebody would write it; a test runs it.
+# What mypy --strict and pyright (strict) must accept, and a test runs.
 TYPED_USER_CODE = """\
+# pyright: strict
+from __future__ import annotations
 
 import asyncio
+import datetime
+import io
 import pathlib
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple
 
 import replicate
-from replicate import Client, FileOutput, ModelError, Page, Prediction
-from replicate import PredictionTimeout, ReplicateError, Version
+from replicate import Client, Deployment, File, FileOutput, Model, ModelError, Page
+from replicate import Prediction, PredictionTimeout, ReplicateError, ServerSentEvent
+from replicate import Collection, Training, Version
+
+if TYPE_CHECKING:
+    from typing_extensions import assert_type
+
+
+def settings() -> Client:
+    client = Client("r8_x", timeout=5.0, max_retries=2, proxies={}, pace=0.25)
+    replicate.api_token = client.api_token = replicate.default_client.api_token = "r8_y"
+    client.api_token = None
+    assert_type((client.base_url, client.poll_interval), Tuple[str, float])
+    client.poll_interval = 2
+    return Client(base_url="http://h", poll_interval=1, headers={"x-team": "a"})
+
+
+def running(client: Client, on_update: List[Prediction]) -> None:
+    assert_type(replicate.run("a/b", {"n": 1}, wait=5, timeout=3.0), Any)
+    client.run("a/b", input={}, wait=False, on_update=on_update.append)
+    client.run("a/b", {}, webhook="https://h", webhook_events_filter=["completed"])
+    client.run("a/b", {}, file_encoding_strategy="url", use_file_output=False)
+    client.run("a/b", api_token="r8_x", extra={"novel": 1}, cancel_after="5m")
+    for event in replicate.stream("a/b", {"n": 1}, cancel_after=90):
+        assert_type((event, event.data, event.id), Tuple[ServerSentEvent, str, str])
+    inputs = ({"n": n} for n in range(3))
+    for output in replicate.map("a/b", inputs, concurrency=2, journal="runs.jsonl"):
+        print(output)
+    for output in client.map("a/b", [{}], ordered=False, save=pathlib.Path("out")):
+        print(output)
+    function = replicate.use("a/b")
+    print(function(prompt="x", input=1, version=2, model=3, wait=4), function.run(n=1))
+    print(client.use("a/b", streaming=True)(prompt="x"), [*function.map([{"n": 1}])])
+    assert_type(function.create(prompt="x"), Prediction)
+    assert_type(function.stream(prompt="x"), Iterator[ServerSentEvent])
+    found = replicate.search("llama", limit=3)
+    assert_type((found.query, found.models[0].model), Tuple[str, Model])
+    print(replicate.transform_output("https://x/a.png", client))
+    print(replicate.base64_encode_file(io.BytesIO(b"x")).upper())
+    print(replicate.ModelVersionIdentifier.parse("a/b:v").version)
+
+
+def of_models(client: Client) -> None:
+    models, versions = client.models, client.models.versions
+    model = models.get("a/b")
+    assert_type(model, Model)
+    assert_type([models.get("a", "b"), models.get(owner="a", name="b")], List[Model])
+    assert_type([models.get(model), models.get(key="a/b")], List[Model])
+    made = models.create("a", "b", visibility="private", hardware="cpu")
+    changed = models.update("a", "b", extra={"novel": 1})
+    assert_type([made, models.update("a/b", readme="r"), changed], List[Model])
+    pages = [models.list(), models.list(sort_by="x"), models.search("x")]
+    assert_type(pages, List[Page[Model]])
+    assert_type([models.delete("a/b"), versions.delete("a/b", "v")], List[bool])
+    assert_type(models.readme.get("a/b"), str)
+    assert_type(models.examples.list("a", "b"), Page[Prediction])
+    assert_type([versions.get("a", "b", "v"), versions.get("a/b:v")], List[Version])
+    assert_type([versions.get("a/b", "v"), versions.get(model, id="v")], List[Version])
+    assert_type(versions.list("a/b", cursor="https://x"), Page[Version])
+    assert_type(models.predictions.create(("a", "b"), {}, wait=5), Prediction)
+    assert_type((model.id, model.latest_version), Tuple[str, Optional[Version]])
+    assert_type(model.default_example, Optional[Prediction])
+    assert_type(model.versions.list(), Page[Version])
+    assert_type(model.versions.delete(id="v"), bool)
+    version = model.versions.get("v")
+    assert_type(version, Version)
+    print(model.predict(prompt="x", self=1), version.predict(input=1))
+    model.reload()
+    assert_type(version.create(prompt="x"), Prediction)
+    assert_type(version.stream(prompt="x"), Iterator[ServerSentEvent])
+
+
+def of_predictions(client: Client) -> None:
+    predictions, trainings = client.predictions, client.trainings
+    prediction = predictions.create("v", {"n": 1})
+    assert_type([predictions.get("p"), prediction], List[Prediction])
+    prediction = predictions.create(version="v", input={}, stream=True, wait=True)
+    prediction = predictions.create(model="a/b", input={}, extra={"novel": 1})
+    prediction = predictions.create(deployment=("a", "b"), input={})
+    assert_type(predictions.cancel("p"), Prediction)
+    day = datetime.datetime.now()
+    page = predictions.list(created_after=day, source="web")
+    assert_type((page, page[0]), Tuple[Page[Prediction], Prediction])
+    assert_type((page.results, page.next), Tuple[List[Prediction], Optional[str]])
+    assert_type(page.iter_all(), Iterator[Prediction])
+    if page.next is not None:
+        print(predictions.list(page.next).previous)
+    for models in client.paginate(client.models.list):
+        assert_type(models, Page[Model])
+    assert_type((prediction.id, prediction.status), Tuple[str, str])
+    assert_type((prediction["novel"], prediction.output), Tuple[Any, Any])
+    assert_type(prediction.logs, Optional[str])
+    if prediction.progress is not None:
+        seen = (prediction.progress.percentage, prediction.progress.current)
+        assert_type(seen, Tuple[float, int])
+    prediction.reload()
+    prediction.cancel()
+    prediction.wait(timeout=3)
+    print([*prediction.output_iterator()])
+    assert_type(prediction.stream(use_file_output=False), Iterator[ServerSentEvent])
+    training = trainings.create("a/b:v", {"n": 1}, "c/d", webhook="https://h")
+    assert_type([trainings.get("t"), training, trainings.cancel("t")], List[Training])
+    assert_type((trainings.list()[0].destination), Optional[str])
+    training.wait()
+    training.reload()
+    training.cancel()
+
+
+def of_the_rest(client: Client) -> None:
+    deployments, files, webhooks = client.deployments, client.files, client.webhooks
+    deployment = deployments.get("a", "b")
+    made = deployments.create("n", "a/b", "v", "cpu", 0, 1, extra={"novel": 1})
+    changed = deployments.update("a/b", min_instances=1)
+    first = deployments.list()[0]
+    found = [deployments.get(name="a/b"), deployment, made, changed, first]
+    assert_type(found, List[Deployment])
+    assert_type([deployments.delete(deployment), files.delete("f")], List[bool])
+    prediction = deployments.predictions.create("a/b", {})
+    made_too = deployment.predictions.create({"n": 1}, wait=5)
+    assert_type([prediction, made_too], List[Prediction])
+    print(deployment.current_release.configuration.hardware)
+    file = files.create(pathlib.Path("a.png"), metadata={"n": 1})
+    file = files.create(io.BytesIO(b"x"), "x.txt", content_type="text/plain")
+    assert_type([files.create("a.png"), files.get("f"), file], List[File])
+    assert_type(files.list(), Page[File])
+    assert_type(files.download("f", owner="a", expiry=17, signature="s"), bytes)
+    collection = client.collections.get("c")
+    assert_type([collection, client.collections.list()[0]], List[Collection])
+    names = [client.accounts.current().username, client.account.get().username]
+    secret = webhooks.default.secret()
+    assert_type([client.hardware.list()[0].sku, *names, secret.key], List[str])
+    assert_type(webhooks.validate(None, {"webhook-id": "1"}, b"{}", secret), bool)
+    webhooks.validate(headers={}, body="{}", secret="whsec_x")
+
+
+def outputs(output: FileOutput) -> Tuple[str, bytes]:
+    assert_type([output.save(), output.save("a.png")], List[pathlib.Path])
+    assert_type(output.iter_bytes(1024), Iterator[bytes])
+    print(output.url(), output.open().read())
+    return output, output.read()
+
+
+def errors(client: Client) -> Optional[float]:
+    try:
+        client.run("a/b")
+    except replicate.APIError as error:
+        print(error.detail or error.title or error.request_id)
+        return error.status
+    except (replicate.NetworkError, replicate.WebhookError):
+        return None
+    except ReplicateError as error:
+        return error.retry_after
+    return None
+
+
+async def twins_of_running(client: Client, output: FileOutput) -> None:
+    assert_type(await replicate.async_run("a/b", {"n": 1}, timeout=3), Any)
+    async for event in replicate.async_stream("a/b", {"n": 1}):
+        assert_type(event, ServerSentEvent)
+    async for event in await client.async_stream("a/b", {"n": 1}):
+        assert_type(event, ServerSentEvent)
+    async for each in replicate.async_map("a/b", [{"n": 1}], concurrency=500):
+        print(each)
+    async for page in client.async_paginate(client.models.list):
+        assert_type(page, Page[Model])
+    print((await replicate.async_search("llama")).query.upper())
+    function = client.use("a/b")
+    print(await function.async_run(prompt="x"), await function.async_create(n=1))
+    async for event in function.async_stream(prompt="x"):
+        assert_type(event, ServerSentEvent)
+    async for each in function.async_map([{"n": 1}]):
+        print(each)
+    assert_type([await output.async_read(), await output.aread()], List[bytes])
+    assert_type(await output.async_save("a.png"), pathlib.Path)
+    (await output.async_open()).close()
+    async for chunk in output.async_iter_bytes():
+        assert_type(chunk, bytes)
+
+
+async def twins_of_models(models: replicate.Models) -> None:
+    model, other = await models.async_get("a/b"), await models.async_get("a", "b")
+    made = await models.async_create("a", "b", visibility="public", hardware="cpu")
+    changed = await models.async_update("a/b", readme="r")
+    assert_type([model, other, made, changed], List[Model])
+    page = await models.async_list(sort_by="x")
+    assert_type([page, await models.async_search("x")], List[Page[Model]])
+    gone = await models.versions.async_delete("a/b", "v")
+    also = await model.versions.async_delete("v")
+    assert_type([await models.async_delete("a/b"), gone, also], List[bool])
+    versions = [await models.versions.async_list("a/b")]
+    assert_type([*versions, await model.versions.async_list()], List[Page[Version]])
+    version = await models.versions.async_get("a/b", "v")
+    assert_type([version, await model.versions.async_get("v")], List[Version])
+    assert_type(await models.readme.async_get("a/b"), str)
+    assert_type(await models.examples.async_list("a/b"), Page[Prediction])
+    prediction = await models.predictions.async_create("a/b", {})
+    assert_type([prediction, await version.async_create(n=1)], List[Prediction])
+    print(await model.async_predict(n=1), await version.async_predict(n=1))
+    await model.async_reload()
+    async for event in version.async_stream(prompt="x"):
+        assert_type(event, ServerSentEvent)
+
+
+async def twins_of_the_rest(client: Client) -> None:
+    predictions, trainings = client.predictions, client.trainings
+    prediction = await predictions.async_get("p")
+    made = await predictions.async_create("v", {}, wait=5)
+    canceled = await predictions.async_cancel("p")
+    assert_type([prediction, made, canceled], List[Prediction])
+    page = await predictions.async_list(source="web")
+    assert_type(page, Page[Prediction])
+    async for each in page.async_iter_all():
+        assert_type(each, Prediction)
+    await prediction.async_reload()
+    await prediction.async_wait(timeout=3)
+    await prediction.async_cancel()
+    async for item in prediction.async_output_iterator():
+        print(item)
+    async for event in prediction.async_stream():
+        assert_type(event, ServerSentEvent)
+    training = await trainings.async_create("a/b:v", {}, "c/d")
+    ended = [await trainings.async_cancel("t"), await trainings.async_get("t")]
+    assert_type([training, *ended], List[Training])
+    assert_type(await trainings.async_list(), Page[Training])
+    deployments, files = client.deployments, client.files
+    deployment = await deployments.async_get("a/b")
+    launched = await deployments.async_create("n", "a/b", "v", "cpu", 0, 1)
+    changed = await deployments.async_update("a", "b", hardware="x")
+    first = (await deployments.async_list())[0]
+    assert_type([deployment, launched, changed, first], List[Deployment])
+    gone = await deployments.async_delete("a", "b")
+    assert_type([gone, await files.async_delete("f")], List[bool])
+    prediction = await deployments.predictions.async_create("a/b")
+    also = await deployment.predictions.async_create({"n": 1})
+    assert_type([prediction, also], List[Prediction])
+    file, other = await files.async_create(b"x", "x.txt"), await files.async_get("f")
+    assert_type([file, other, (await files.async_list())[0]], List[File])
+    data = await files.async_download("f", owner="a", expiry="1", signature="s")
+    assert_type(data, bytes)
+    collection = await client.collections.async_get("c")
+    found = await client.collections.async_list()
+    assert_type([collection, found[0]], List[Collection])
+    account = await client.accounts.async_current()
+    names = [account.username, (await client.account.async_get()).username]
+    secret = await client.webhooks.default.async_secret()
+    skus = [each.sku for each in await client.hardware.async_list()]
+    assert_type([*names, *skus, secret.key], List[str])
+
+
+# What follows runs against the stand-in as well.
 
 
 def greet(client: Client, name: str) -> str:
     try:
-        given = {"text": name}
-        return str(client.run("replicate/hello-world", given, wait=5, timeout=60.0))
+        return str(client.run("replicate/hello-world", {"text": name}, timeout=60.0))
     except (ModelError, PredictionTimeout) as error:
         return f"{error.prediction}: {error}"
-    except ReplicateError as error:
-        status: Optional[int] = error.status
-        return f"{status} {error.detail}"
 
 
 def follow(version: Version) -> Optional[str]:
-    prediction: Prediction = replicate.predictions.create(
-        version=version, input={"text": "Alice"}, cancel_after="5m"
-    )
+    prediction = replicate.predictions.create(version=version, input={"text": "Alice"})
     prediction.wait(timeout=60)
-    prediction.reload()
-    fields: Dict[str, object] = dict(prediction)
-    assert fields["id"] == prediction.id
+    assert dict(prediction)["id"] == prediction.id
     return prediction.status
 
 
-def names(pages: int) -> List[str]:
-    found: List[str] = []
-    for page in replicate.paginate(replicate.models.list):
-        found.extend(model.id for model in page.results)
-        pages -= 1
-        if not pages:
-            break
-    return found
-
-
-def saved(output: FileOutput) -> pathlib.Path:
-    assert output.url == output
-    assert sum(map(len, output.iter_bytes())) == len(output.read())
-    path: pathlib.Path = output.save("typed.png")
-    return path
-
-
-async def several(prompts: List[str]) -> List[object]:
-    hello = "replicate/hello-world"
-    async for event in replicate.async_stream(hello, input={"text": "x"}):
+async def several(prompts: List[str]) -> List[Any]:
+    async for event in replicate.async_stream("replicate/hello-world", {"text": "x"}):
         print(event.event, event.data, end="")
-    runs = [replicate.async_run(hello, {"text": text}) for text in prompts]
-    outputs: List[object] = await asyncio.gather(*runs)
-    return outputs
+    runs = [replicate.async_run("replicate/hello-world", {"text": t}) for t in prompts]
+    return [*await asyncio.gather(*runs)]
 
 
 greeting = greet(Client(timeout=30, max_retries=2, headers={"X-App": "typed"}), "Alice")
-model = replicate.models.get("replicate/hello-world")
-page: Page = replicate.predictions.list()
-state = follow(model.versions.list()[0])
-inputs = ({"text": name} for name in "AB")
-greetings = list(replicate.map("replicate/hello-world", inputs, concurrency=2))
-flux = "black-forest-labs/flux-schnell"
-picture = saved(replicate.run(flux, input={"prompt": "a fox"})[0])
+state = follow(replicate.models.get("replicate/hello-world").versions.list()[0])
+names = [{"text": name} for name in "AB"]
+greetings = list(replicate.map("replicate/hello-world", names, concurrency=2))
+pictures = replicate.run("black-forest-labs/flux-schnell", {"prompt": "a fox"})
+picture: pathlib.Path = pictures[0].save("typed.png")
 together = asyncio.run(several(["C", "D"]))
-first = names(pages=1)
+first = [model.id for model in next(iter(replicate.paginate(replicate.models.list)))]
 exit_code: int = replicate.main(["account", "get"])
+"""
+
+# What both must reject: each line that is marked BAD, and no other.
+WRONG_USER_CODE = """\
+# pyright: strict
+from __future__ import annotations
+
+import replicate
+from replicate import Client, FileOutput, Prediction
+
+
+def running(client: Client) -> None:
+    client.rnu("a/b")  # BAD
+    client.async_rnu("a/b")  # BAD
+    replicate.rnu("a/b")  # BAD
+    client.run()  # BAD
+    client.run("a/b", {}, novel=1)  # BAD
+    client.run("a/b", {}, wiat=5)  # BAD
+    client.run(5)  # BAD
+    client.run("a/b", "prompt")  # BAD
+    client.run("a/b", {}, timeout="soon")  # BAD
+    client.run("a/b", {}, webhook=5)  # BAD
+    client.run("a/b", {}, on_update=5)  # BAD
+    client.run("a/b", {}, extra=[1])  # BAD
+    client.stream("a/b", {}, novel=1)  # BAD
+    client.map("a/b")  # BAD
+    client.map("a/b", [{}], concurency=5)  # BAD
+    client.use()  # BAD
+    client.use("a/b").craete(n=1)  # BAD
+    client.search(5)  # BAD
+    client.search("x", limit="3")  # BAD
+    client.paginate(client.accounts.current)  # BAD
+    Client(api_tokne="x")  # BAD
+    Client(max_retries="5")  # BAD
+
+
+def namespaces(client: Client) -> None:
+    client.modles.list()  # BAD
+    client.predictions.gte("p")  # BAD
+    client.predictions.get()  # BAD
+    client.predictions.get(5)  # BAD
+    client.predictions.get("p", 1)  # BAD
+    client.predictions.get(prediction_id="p")  # BAD
+    client.predictions.list(novel=1)  # BAD
+    client.predictions.list(None)  # BAD
+    client.predictions.list(created_after=5)  # BAD
+    client.predictions.create("v", {}, novel=1)  # BAD
+    client.predictions.create(5, {})  # BAD
+    client.predictions.create("v", [1])  # BAD
+    client.predictions.create(model=5, input={})  # BAD
+    client.predictions.cancle("p")  # BAD
+    client.models.get()  # BAD
+    client.models.get(5)  # BAD
+    client.models.get("a", "b", "c")  # BAD
+    client.models.get(model_owner="a", model_name="b")  # BAD
+    client.models.get(client.predictions.get("p"))  # BAD
+    client.models.list(sort_yb="x")  # BAD
+    client.models.list(sort_by=5)  # BAD
+    client.models.search()  # BAD
+    client.models.search(5)  # BAD
+    client.models.create("a", "b")  # BAD
+    client.models.create("a", "b", visibility="private", hardware=5)  # BAD
+    client.models.update("a/b", novel="x")  # BAD
+    client.models.update("a/b", description=5)  # BAD
+    client.models.delete()  # BAD
+    client.models.readme.gte("a/b")  # BAD
+    client.models.versions.get()  # BAD
+    client.models.versions.get("a/b", 5)  # BAD
+    client.models.versions.list()  # BAD
+    client.models.examples.list("a/b", novel=1)  # BAD
+    client.models.predictions.create()  # BAD
+    client.models.predictions.create("a/b", {}, 5)  # BAD
+    client.models.predictions.create("a/b", {}, novel=1)  # BAD
+    client.trainings.create("a/b:v", {})  # BAD
+    client.trainings.create("a/b:v", {}, "c/d", novel=1)  # BAD
+    client.trainings.get(5)  # BAD
+    client.deployments.get()  # BAD
+    client.deployments.create("n", "a/b", "v", "cpu", 0)  # BAD
+    client.deployments.create("n", "a/b", "v", "cpu", "0", 1)  # BAD
+    client.deployments.update("a/b", min_instance=1)  # BAD
+    client.deployments.update("a/b", min_instances="1")  # BAD
+    client.deployments.delete(5)  # BAD
+    client.deployments.predictions.create("a/b", {}, novel=1)  # BAD
+    client.files.create()  # BAD
+    client.files.create(5)  # BAD
+    client.files.create("a.png", novel=1)  # BAD
+    client.files.download("f")  # BAD
+    client.collections.get(5)  # BAD
+    client.hardware.get("cpu")  # BAD
+    client.accounts.current(5)  # BAD
+    client.webhooks.default.secrte()  # BAD
+    client.webhooks.validate(body=5)  # BAD
+
+
+def resources(client: Client, prediction: Prediction, output: FileOutput) -> None:
+    prediction.relaod()  # BAD
+    prediction.staus  # BAD
+    prediction.wait(timeout="3")  # BAD
+    prediction.wait(3, 4)  # BAD
+    prediction.status.novel  # BAD
+    prediction.stream(novel=1)  # BAD
+    prediction.async_wiat()  # BAD
+    prediction.logs.splitlines()  # BAD
+    client.models.get("a/b").latest_version.id  # BAD
+    client.models.get("a/b").versions.gte("v")  # BAD
+    client.models.get("a/b").versions.get()  # BAD
+    client.models.list()[0].staus  # BAD
+    client.models.list().itre_all()  # BAD
+    client.predictions.list("x", "y")  # BAD
+    client.deployments.get("a/b").predictions.create({}, novel=1)  # BAD
+    output.svae()  # BAD
+    output.save(5)  # BAD
+    output.iter_bytes("x")  # BAD
+    number: int = client.predictions.get("p")  # BAD
+    text: str = client.files.delete("f")  # BAD
+    print(number, text)
+
+
+async def twins(client: Client, prediction: Prediction, output: FileOutput) -> None:
+    client.predictions.async_get("p").status  # BAD
+    client.models.async_list().next  # BAD
+    output.async_read().decode()  # BAD
+    await client.predictions.get("p")  # BAD
+    await client.models.list()  # BAD
+    await prediction.wait()  # BAD
+    await output.read()  # BAD
+    await client.predictions.async_gte("p")  # BAD
+    await client.predictions.async_get()  # BAD
+    await client.predictions.async_get(5)  # BAD
+    await client.predictions.async_list(novel=1)  # BAD
+    await client.predictions.async_create("v", {}, novel=1)  # BAD
+    await client.models.async_get()  # BAD
+    await client.models.async_list(sort_yb="x")  # BAD
+    await client.models.versions.async_get("a/b", 5)  # BAD
+    await client.files.async_create()  # BAD
+    await client.async_run("a/b", {}, novel=1)  # BAD
+    await prediction.async_wait(timeout="3")  # BAD
+    await (await client.predictions.async_get("p"))  # BAD
+    for _ in client.async_stream("a/b"):  # BAD
+        pass
+    async for _ in client.stream("a/b"):  # BAD
+        pass
+    for _ in client.async_paginate(client.models.list):  # BAD
+        pass
+    for _ in client.predictions.list().async_iter_all():  # BAD
+        pass
+    for _ in prediction.async_output_iterator():  # BAD
+        pass
 """
 
 
