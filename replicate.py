@@ -196,8 +196,10 @@ _PATIENCE = 200  # 429s that a run's requests take, some ten minutes of them
 _IMPATIENCE = 20  # and any other's, a minute of them
 _POLLS_A_SECOND = 40.0  # four fifths of the 3,000 requests a minute that are documented
 _WORKERS = 32  # threads for what is on the wire: more gained nothing on 1,000 runs
+_URGENT_WORKERS = 8  # and those that cancel runs, which is quick
 _KEPT_MOST = 32  # connections that idle, as many as workers
 _MADE_KNOWN = 20_000  # ids of own runs: more than can be in flight at once
+_TRIES_TO_FIND = 10  # of runs on equal inputs, while the others are given up as well
 _LOOK_PAGES = 20  # pages that a look at the newest runs reads, within _GRACE
 _CROWD_PAGES = 50  # pages that are read for the runs of a crowd
 _REDIRECTS_MOST = 10  # as urllib
@@ -471,7 +473,8 @@ class _OnLoop:
 class _Workers:
     """Daemon threads, made as needed, that do what blocks for everything on a loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         # Shared by all threads; touched only while this condition is held.
         self.changed = threading.Condition()
         self.jobs: deque[Callable[[], None]] = deque()
@@ -484,7 +487,7 @@ class _Workers:
         with self.changed:
             self.jobs.append(job)
             self.changed.notify()
-            if len(self.jobs) <= self.idle or self.threads == _WORKERS:
+            if len(self.jobs) <= self.idle or self.threads == self.most:
                 return
             self.threads += 1
         try:
@@ -518,7 +521,7 @@ def _workers(process: int, urgent: bool = False) -> _Workers:
 
     urgent: those that cancel runs, and do not wait behind what hangs.
     """
-    return _Workers()
+    return _Workers(_URGENT_WORKERS if urgent else _WORKERS)
 
 
 _IN_PLACE = _InPlace()
@@ -3193,6 +3196,7 @@ class _Run:
         self.creation: _Request | None = None  # sent, and not answered yet
         self.stopped = False  # whether it was given up: that is done once
         self.cancelled = False
+        self.is_listening = False  # whether a thread waits for the answer that names it
         self.process = os.getpid()
         self.depth = 0  # of `async with`
         self.is_iterated = False  # whether an asynchronous generator follows it
@@ -3236,6 +3240,8 @@ class _Run:
             return  # the outer block says so
         if self.cancelled:
             error._add("; it was cancelled")
+        elif self.is_listening:
+            error._add("; it will be cancelled when the answer to its creation comes")
         elif self.stopped:
             error._add("; it could not be cancelled")
 
@@ -3257,7 +3263,11 @@ class _Run:
         if self.prediction is None and self.creation is not None:
             age = call.clock.now() - self.creation.sent_at
             await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
-            self._find(call)
+            for _ in range(_TRIES_TO_FIND):
+                self._find(call)
+                if self.prediction is not None or not self._twins():
+                    break
+                await call.sleep(_SETTLES / 3)  # they may be given up in this moment
         if self.prediction is None:
             _log_warning("a run whose creation is not answered may exist, or come to")
             self._listen()
@@ -3288,11 +3298,15 @@ class _Run:
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
         with client._looks.lock:  # so that no two take the same
             found = [run for run in look.runs if self._fits(run, since)]
-            twins = [run for run in list(_open_runs) if run._is_like(self)]
+            twins = self._twins()
             if len(found) != 1 + len(twins) or not all(run.stopped for run in twins):
                 return
             client._made.append(found[0]["id"])
             self.prediction = self.made(found[0], client)
+
+    def _twins(self) -> list[_Run]:
+        """The other runs on the same input whose creations are not answered."""
+        return [run for run in list(_open_runs) if run._is_like(self)]
 
     def _is_like(self, other: Any) -> bool:
         """Whether it is another run whose creation is not answered, on the same
@@ -3317,6 +3331,7 @@ class _Run:
         with contextlib.suppress(RuntimeError):  # where there are no more threads
             threading.Thread(target=work, name="replicate-late", daemon=True).start()
             self.creation.waiting = None  # that thread's, from now on
+            self.is_listening = True
 
     def _heard(self, creation: _Request, connection: _Connection) -> None:
         call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
@@ -6664,8 +6679,9 @@ class _Connection:
             self.buffer, self.at = self.sock.recv(_RECEIVE), 0
         except _NOT_YET:
             return False
-        except OSError:
-            pass
+        except OSError as error:
+            if _is_of_a_signal_handler(error):
+                raise
         return True
 
     def quiet(self) -> bool:
@@ -6678,8 +6694,9 @@ class _Connection:
             self.sock.recv(1)
         except _NOT_YET:
             return True
-        except OSError:
-            return False
+        except OSError as error:
+            if _is_of_a_signal_handler(error):
+                raise
         return False
 
     def cut(self) -> None:

@@ -3986,6 +3986,195 @@ class CtrlC(Case):
         self.assertEqual(len(self.cancels()), 1)
 
 
+class JobLimit(TimeoutError):
+    """What a job queue raises in its signal handler: an OSError by its kind, too."""
+
+
+GIVEN_UP_BY = (KeyboardInterrupt(), SystemExit(3), JobLimit("over"))
+
+
+class GivenUpAnywhere(RunCase):
+    """Each start, plain and async, held or polled, and each way to be given up."""
+
+    STARTS = ("run", *ITERATED, "use", "use streaming")
+
+    def setUp(self):
+        super().setUp()
+        self.turn_clock()
+        other, strangers = self.client_of(), []
+        for ref, given in (
+            ("test/slow", LONG),
+            ("test/slow", {"seconds": 2e6}),
+            (WORDS, FOX),
+            (WORDS, {"prompt": "b"}),
+            (LLAMA, FOX),
+        ):
+            strangers.append(other.use(ref).create(**given).id)
+        for identity in strangers[::2]:  # of the same input, and older
+            self.api.jobs[identity].born_at -= 100
+        self.strangers, self.holds = strangers, False
+        self.answer("POST", ".*/predictions", self.hold, times=False)
+
+    def begun(self, start, prefix="", **options):
+        self.api.cog.seconds = 60
+        if start == "map":
+            return getattr(self.client, prefix + "map")("test/slow", [LONG], **options)
+        if not start.startswith("use"):
+            return self.started(start, prefix, **options)
+        ref, given = (WORDS, FOX) if start.endswith("streaming") else STARTS["run"][1:]
+        use = self.client.use(ref, streaming=start.endswith("streaming"))
+        return getattr(use, prefix + "run")(**given)
+
+    def hold(self, seen, connection):
+        """The answers to what creates come when the test is over."""
+        if not self.holds:
+            return None
+        reply = self.api.serve(seen)
+        reply.held, reply.delay = None, PATIENCE if reply.status < 300 else 0
+        return reply
+
+    def is_waited_for(self):
+        runs = self.api.running()
+        mine = [run for run in self.api.creations if run in runs]
+        streams = [seen.path.split("/")[-1] for seen in self.seen("GET", "/stream/.*")]
+        looks = {seen.path.split("/")[-1] for seen in self.polls()}
+        return self.seen("PUT") or any(run in looks or run in streams for run in mine)
+
+    def is_held(self):
+        runs = self.api.running()
+        return self.seen("PUT") or any(run in runs for run in self.api.creations)
+
+    def struck(self, moment, error, call):
+        """Call it, and raise an error from a signal handler at a moment."""
+
+        def handler(*_):
+            raise error
+
+        def strike():
+            until(moment)
+            time.sleep(0.02)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+        known = signal.signal(signal.SIGALRM, handler)
+        thread = threading.Thread(target=strike)
+        thread.start()
+        try:
+            call()
+        except BaseException as caught:
+            self.assertIs(caught, error)
+        else:
+            self.fail("it was not given up")
+        finally:
+            thread.join()
+            signal.signal(signal.SIGALRM, known)
+
+    def assert_mine_alone(self):
+        self.assert_given_up()
+        self.assertEqual(sorted(self.api.running()), sorted(self.strangers))
+
+    @unittest.skipUnless(POSIX, "signals of POSIX")
+    @each(*itertools.product(STARTS, (False, True), GIVEN_UP_BY))
+    def test_a_signal_handlers_error_comes_out_as_it_is(self, start, holds, error):
+        self.holds, options = holds, {}
+        if start == "use" and not holds:  # as run, but it would be held a second
+            return
+        if start in ("run", "map") and not holds:
+            options = {"wait": False}
+        moment = self.is_held if holds else self.is_waited_for
+        self.struck(moment, error, lambda: list(self.begun(start, **options)))
+        self.assert_mine_alone()
+
+    def async_given_up(self, moment, start, **options):
+        """What comes of a task that is cancelled at a moment."""
+
+        async def consume():
+            values = self.begun(start, "async_", **options)
+            if not hasattr(values, "__aiter__"):
+                values = await values
+            async for _ in values:
+                pass
+
+        async def scene():
+            task = asyncio.ensure_future(consume())
+            if moment:
+                await async_until(moment)
+                await asyncio.sleep(0.02)
+                task.cancel()
+            await asyncio.wait([task], timeout=PATIENCE)
+            return task.cancelled() or task.exception()
+
+        return asyncio.run(scene())
+
+    @each(*itertools.product(STARTS, (False, True)))
+    def test_a_cancelled_task_gives_up_what_it_waits_for(self, start, holds):
+        self.holds, options = holds, {}
+        if start == "use" and not holds:
+            return
+        if start in ("run", "map") and not holds:
+            options = {"wait": False}
+        moment = self.is_held if holds else self.is_waited_for
+        self.assertIs(self.async_given_up(moment, start, **options), True)
+        self.assert_mine_alone()
+
+    @each("run", "map")
+    def test_a_timeout_finds_what_was_created(self, start):
+        self.holds, self.client = True, self.client_of()
+        error = self.async_given_up(None, start, timeout=0.4)
+        self.assertIsInstance(error, PredictionTimeout)
+        self.assert_mine_alone()
+
+    @each(*itertools.product(("run", "items", "stream", "polled stream", "map"), "sa"))
+    def test_what_on_update_raises_gives_it_up_and_comes_out(self, start, face):
+        def refuse(prediction):
+            self.assertIn(prediction.id, self.api.creations)
+            raise error
+
+        error = KeyError("mine")
+        options = {"wait": False} if start in ("run", "map") else {}
+        if face == "a":
+            came = self.async_given_up(None, start, on_update=refuse, **options)
+        else:
+            with self.assertRaises(KeyError) as caught:
+                list(self.begun(start, on_update=refuse, **options))
+            came = caught.exception
+        self.assertIs(came, error)
+        self.assert_mine_alone()
+
+    def test_where_two_fit_none_is_guessed_and_the_answer_names_mine(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+
+        def hold(seen, connection):
+            reply = self.api.serve(seen)
+            reply.held = None
+            go_on.wait(PATIENCE)
+            return reply
+
+        given = {"seconds": 3e6}
+        twin = self.client_of().use("test/slow").create(**given).id
+        self.clear()
+        self.answer("POST", ".*/predictions", hold)
+        run = lambda: self.client.run("test/slow", given)  # noqa: E731
+        self.struck(self.is_held, KeyboardInterrupt(), run)
+        self.assertEqual((len(self.seen("GET", ".*")), self.cancels()), (1, []))
+        go_on.set()
+        self.assert_given_up()
+        self.assertIn(twin, self.api.running())
+
+
+BATCH = """if True:
+    import sys, time, replicate
+    class Clock:
+        now, sleep = time.monotonic, lambda self, s: time.sleep(min(s, 0.02))
+    replicate.default_client._clock = Clock()
+    inputs = [{{"seconds": 1 + n % 5, "n": n // 2}} for n in range({})]
+    options = dict(journal=sys.argv[1], ordered=False, concurrency=6)
+    for index, output in replicate.map("test/slow", inputs, **options):
+        print(index, output)
+"""
+KILLS = 40 if os.environ.get("REPLICATE_LONG") else 12
+
+
 # --------------------------------------------------------------------------------------
 # Promise 4: never called done when it is not
 # --------------------------------------------------------------------------------------
@@ -4562,6 +4751,197 @@ class Certificates(ProxyCase):
         create_echo(client)
         self.assertEqual([seen.connection for seen in self.secure.seen()], [1, 2])
         self.assertEqual(len(self.secure.creations), 1)
+
+
+class Attacked(Case):
+    """What was found by attacking the first edition (issue 15)."""
+
+    frames_of = NeverLeaksTheToken.frames_of
+    assert_silent = NeverLeaksTheToken.assert_silent
+    SECRET = "/v1/webhooks/default/secret"
+
+    def output(self, address):
+        return self.client.run("test/echo", {"file": address})["file"]
+
+    def test_no_output_and_no_redirect_reaches_the_secrets_of_the_api(self):
+        other, own = self.another(), self.api.url
+        location = {"Location": own + self.SECRET}
+        other.answer("GET", "/out", Reply(302, {}, headers=location))
+        files = {"Location": f"{own}/v1/files/x"}
+        other.answer("GET", "/files", Reply(302, {}, headers=files))
+        self.client = self.client_of(max_retries=0)
+        far, near = urlsplit(other.url).netloc, urlsplit(own).netloc
+        for address in (
+            other.url + "/out",
+            other.url + "/files",
+            own + self.SECRET,
+            f"{own}/v1/files/..{self.SECRET[3:]}",
+            f"{own}/v1/files/%2e%2e{self.SECRET[3:]}",
+            f"{own}/v1/files/x/..%2f..{self.SECRET[3:]}",
+            f"{own}/v1/filesystem",
+            f"http://{near}@{far}/v1/files/x",
+            f"http://{far}\\@{near}/v1/files/x",
+            f"http://[{near}].evil.example/v1/files/x",
+            f"http://{near}.evil.example/v1/files/x",
+            f"http://{near}:1/v1/files/x",
+            f"http://{far}/v1/files/x?@{near}",
+            f"http://{near[:3]}\t{near[3:]}/v1/files/x",
+        ):
+            output = self.output(address)
+            with self.subTest(address), self.assertRaises((ReplicateError, TypeError)):
+                FileOutput(str(output), self.client).read()
+        for seen in [*other.seen(), *self.seen("GET")]:
+            self.assertIsNone(seen.headers["Authorization"], seen)
+        failure_of(self.output(own + "/v1/files/x").read)
+        token = "Bearer " + self.api.token
+        self.assertEqual(self.seen("GET")[-1].headers["Authorization"], token)
+
+    @unittest.skipUnless(POSIX, "signals of POSIX")
+    def test_a_time_limit_during_a_send_leaves_no_token_in_frames(self):
+        server = ByteServer(self, reads=0)
+        self.client = self.client_of(
+            api_token=SECRET_TOKEN,
+            base_url="http://" + server.place,
+            headers={"X-Own": SECRET_HEADER},
+        )
+
+        def limit(*_):
+            raise JobLimit("over")
+
+        known = signal.signal(signal.SIGALRM, limit)
+        self.addCleanup(signal.signal, signal.SIGALRM, known)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        shown = []
+        try:
+            self.client.files.create(io.BytesIO(b"x" * (12 << 20)))
+        except JobLimit as error:
+            shown = [value for _, value in self.frames_of(error)]
+        self.assertGreater(len(shown), 20)
+        self.assert_silent(*(value[:4096] for value in shown))
+
+    def test_a_token_for_one_call_is_in_its_headers_and_in_no_body(self):
+        mine = self.api.token
+        self.client = self.client_of(api_token="r8_another")
+        options = {"api_token": mine}
+        self.client.run("test/echo", FOX, **options)
+        list(self.client.stream(LLAMA, FOX, **options))
+        list(self.client.map("test/echo", [FOX], **options))
+        self.client.predictions.create(model="test/echo", input=FOX, **options)
+        self.client.deployments.predictions.create("acme/my-app", FOX, **options)
+        self.assertEqual(len(self.creations()), 5)
+        for seen in self.seen("POST"):
+            self.assertEqual(seen.headers["Authorization"], "Bearer " + mine)
+            self.assertNotIn(mine.encode(), seen.body)
+
+    def test_what_never_ends_is_left_before_it_fills_the_memory(self):
+        sent = []
+
+        def endless():
+            for _ in range(1000):  # MiB; what was sent was at most kept
+                sent.append(1)
+                yield b"x" * (1 << 20)
+
+        packed = dict(JSON, **{"Content-Encoding": "gzip"})
+        bomb = Reply(200, body=gzip.compress(bytes(150 << 20), 1), headers=packed)
+        refusal = Reply(500, body=bomb.body, headers=packed)
+        account, stream = ("GET", ACCOUNT_PATH), ("GET", "/stream/.*")
+        for rule, headers in ((account, JSON), (account, packed), (stream, SSE_TYPE)):
+            self.answer(*rule, Reply(pieces=endless(), headers=headers))
+        self.answer(*account, refusal, bomb)
+        self.client = self.client_of(max_retries=0)
+        asks = self.client.accounts.current
+        for call, most in (
+            (asks, 150),
+            (asks, 150),
+            (lambda: list(self.client.stream(LLAMA, FOX, timeout=5)), 60),
+            (asks, 0),
+            (asks, 0),
+        ):
+            del sent[:]
+            began, error = time.monotonic(), failure_of(call)
+            if call is asks:  # else the run has ended meanwhile, and is polled
+                self.assertLess(len(str(error.body)), 1 << 17)
+            self.assertLessEqual(len(sent), most)
+            self.assertLess(time.monotonic() - began, 8)
+
+    def test_what_grows_twice_as_long_takes_twice_as_long(self):
+        def progress(n):
+            return Prediction({"id": "x", "logs": "1" * n + "%|" * n}).progress
+
+        def reference(n):
+            with contextlib.suppress(ValueError):
+                self.client.run("a" + "/" * n, {})
+            with contextlib.suppress(ValueError):
+                self.client.run("a/b:" + "0" * n + "g", {})
+
+        def errors(n):
+            bodies = b"<" * n, b"<!--" * n, b"resets in ~" * n, b" " * n
+            for body in bodies:
+                self.answer("GET", ACCOUNT_PATH, Reply(429, body=body, headers=HTML))
+                failure_of(self.client.accounts.current)
+
+        self.client = self.client_of(max_retries=0)
+        self.turn_clock()
+        for work, size in ((progress, 50_000), (reference, 200_000), (errors, 30_000)):
+            times = []
+            for n in (size, 2 * size):
+                rounds = []
+                for _ in range(3):
+                    began = time.process_time()
+                    work(n)
+                    rounds.append(time.process_time() - began)
+                times.append(min(rounds))
+            self.assertLess(times[1], 3 * times[0] + 0.05, work.__name__)
+
+    def test_what_nests_deep_or_counts_high_is_reachable(self):
+        deep, long = "[" * 900 + "]" * 900, "9" * 5000
+        for output, inside in ((deep, "[" * 900), (long, long), (f"[{long}]", long)):
+            body = f'{{"id": "p1", "status": "succeeded", "output": {output}}}'
+            self.answer("POST", ECHO_PATH, Reply(201, body=body.encode(), headers=JSON))
+            try:
+                found = json.dumps(self.client.run("test/echo", {}))
+            except ReplicateError as error:
+                found = str(error.body) + str(error.prediction)
+            self.assertIn(inside, found.replace(" ", ""))
+
+    def test_everything_is_asked_for_below_the_path_of_a_gateway(self):
+        base = "/v1/acme/gateway/replicate"
+
+        def forward(seen, connection):
+            inner = copy.copy(seen)
+            inner.path = "/v1" + seen.path[len(base) :]
+            reply = self.api.serve(inner)
+            if self.rewrites:
+                near = self.api.url.encode() + b"/v1"
+                reply.body = reply.body.replace(
+                    near, self.api.url.encode() + base.encode()
+                )
+            return reply
+
+        self.answer(None, base + "/.*", forward, times=False)
+        own = {"cf-aig-authorization": "mine"}
+        self.client = self.client_of(base_url=self.api.url + base, headers=own)
+        for self.rewrites in (False, True):
+            run = self.client.run("test/slow", {"seconds": 1}, wait=False)
+            self.assertEqual(run, "slept 1 s")
+            models = list(self.client.models.list().iter_all())
+            self.assertGreater(len(models), 9)
+        for seen in self.seen():
+            self.assertTrue(seen.path.startswith(base + "/"), seen)
+            self.assertNotIn("/v1", seen.path[3:])
+            self.assertEqual(seen.headers["cf-aig-authorization"], "mine")
+
+    def test_a_stream_of_comments_after_the_end_is_left_for_a_poll(self):
+        self.client._clock = clock = HandClock()
+        clock.now = lambda: time.monotonic() * 60
+        self.plan(LLAMA, items=["one ", "two"], seconds=0)
+        comments = itertools.repeat(b": here\n\n", 2000)
+        reply = Reply(pieces=comments, headers=SSE_TYPE, pause=0.02)
+        self.answer("GET", "/stream/.*", reply, times=False)
+        began = time.monotonic()
+        self.assertEqual(joined(self.client.stream(LLAMA, FOX)), "one two")
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertEqual(self.cancels(), [])
 
 
 # --------------------------------------------------------------------------------------
@@ -5613,6 +5993,64 @@ class HeldClock(HandClock):
         self.asleep.set()
         self.let_go.wait(20)
         super().sleep(seconds, stop)
+
+
+class Paces(Case):
+    @each("headers", "retry_after")
+    def test_six_a_minute_are_kept_to_however_that_is_told(self, told):
+        self.client = self.client_of()
+        clock, limit = self.turn_clock(), Limit(6, burst=1)
+
+        def throttle(seen, connection):
+            passes, left, seconds = limit.take(clock.now())
+            reply = self.api.serve(seen) if passes else Reply(429, {"status": 429})
+            reply.headers.pop("ratelimit-remaining", None)
+            reply.headers.pop("ratelimit-reset", None)
+            if told == "headers":
+                reply.headers["ratelimit-remaining"] = str(left)
+                reply.headers["ratelimit-reset"] = str(math.ceil(seconds))
+            elif not passes:
+                reply = Reply(429, {"retry_after": seconds})
+            return reply
+
+        self.answer("POST", ECHO_PATH, throttle, times=5 if told == "headers" else 10)
+        for number in range(5):
+            create_echo(self.client, n=number)
+        self.assertEqual(len(self.api.creations), 5)
+        self.assertTrue(40 <= clock.time - 1000 <= 70, clock.time)
+
+    def test_a_raised_limit_is_used(self):
+        clock = self.turn_clock(api=True)
+        self.api.limits["creations"] = Limit(6000, burst=100)
+        for number in range(500):
+            create_echo(self.client, n=number)
+        self.assertEqual(len(self.api.creations), 500)
+        self.assertTrue(4 <= clock.time - 1000 <= 8, clock.time)
+        self.assertLessEqual(len(self.creations()), 510)
+
+    def test_throttled_polls_never_end_a_run(self):
+        self.turn_clock(api=True)
+        flood = Reply.throttled(1)
+        self.answer("GET", "/v1/predictions/.*", flood, times=60)
+        given = {"seconds": 5}
+        self.assertEqual(self.client.run("test/slow", given, wait=False), "slept 5 s")
+        self.assertEqual((len(self.creations()), self.cancels()), (1, []))
+        self.assertGreater(len(self.polls()), 60)
+
+    def test_polls_of_two_hundred_runs_stay_within_forty_a_second(self):
+        async def scene():
+            given = {"seconds": 60}
+            runs = [
+                self.client.async_run("test/slow", given, wait=False)
+                for _ in range(200)
+            ]
+            return await asyncio.gather(*runs)
+
+        began = time.monotonic()
+        self.assertEqual(asyncio.run(scene()), ["slept 60 s"] * 200)
+        looks = self.seen("GET", "/v1/predictions.*")
+        self.assertLessEqual(len(looks), 40 * (time.monotonic() - began) + 10)
+        self.assertEqual((len(self.api.creations), self.cancels()), (200, []))
 
 
 # --------------------------------------------------------------------------------------
@@ -6699,6 +7137,219 @@ class Batches(RunCase):
         for ref in (WORDS, f"{WORDS}:{self.version_of(WORDS)}"):
             outputs = list(self.client.map(ref, [{"prompt": "a"}, {"prompt": "b"}]))
             self.assertEqual(outputs, [["a", "!"], ["b", "!"]])
+
+
+class Journals(Case):
+    """What dies goes on: nothing is paid for twice, and no result is lost."""
+
+    def setUp(self):
+        super().setUp()
+        self.turn_clock()
+        self.path = self.folder / "runs.jsonl"
+
+    def batch(self, inputs, ref="test/echo", client=None, **options):
+        start = (client or self.client).map
+        return list(start(ref, inputs, journal=self.path, **options))
+
+    def lines(self):
+        return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()]
+
+    def lose_results(self):
+        """Cut off what was noted of the ends of runs."""
+        kept = [line for line in self.lines() if "status" not in line]
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+
+    @unittest.skipUnless(POSIX, "SIGKILL")
+    def test_a_process_that_is_killed_at_any_moment_goes_on_and_pays_once(self):
+        chance, inputs = random.Random(4), 3 * KILLS
+        code = BATCH.format(inputs)
+
+        def strike(seen, connection):
+            self.left -= 1
+            late = chance.random() < 0.5
+            reply = self.api.serve(seen) if late else None
+            if self.left == 0:
+                time.sleep(chance.choice((0, 0.001, 0.005)))
+                process.kill()
+            return reply
+
+        self.left = 0
+        self.answer(None, ".*", strike, times=False)
+        for _ in range(KILLS):
+            self.left = chance.randint(1, 8)
+            process = self.python("-c", code, self.path)
+            process.wait()
+        self.left = 0
+        ended, out, err = self.result(self.python("-c", code, self.path))
+        self.assertEqual((ended, err), (0, ""))
+        told = sorted(int(line.split()[0]) for line in out.splitlines())
+        self.assertEqual(told, list(range(inputs)))
+        self.assertEqual(self.api.running(), [])
+        made = collections.Counter(job.given["n"] for job in self.api.jobs.values())
+        self.assertEqual(sum(made.values()), inputs, made)
+        self.clear()
+        again = self.result(self.python("-c", code, self.path))[1]
+        self.assertEqual(sorted(again.splitlines()), sorted(out.splitlines()))
+        self.assertEqual(self.seen("POST"), [])
+
+    def test_what_was_cut_off_at_any_byte_is_looked_for_and_not_made_again(self):
+        inputs = [{"n": n // 2} for n in range(6)]
+        self.batch(inputs)
+        data, chance = self.path.read_bytes(), random.Random(7)
+        sent = max(data.rindex(b'"at"'), 0)
+        begin = data.index(b"\n", sent) + 1
+        self.clear()
+        for _ in range(12):
+            self.path.write_bytes(data[: chance.randint(begin, len(data))])
+            self.assertEqual(self.batch(inputs), inputs)
+            self.assertEqual(self.creations(), [])
+            self.assertTrue(self.lines())  # each is whole
+
+    def test_inputs_that_changed_moved_or_came_are_told_apart(self):
+        self.batch([{"n": n} for n in range(3)])
+        self.clear()
+        now = [{"n": 2}, {"n": "new"}, {"n": 0}, {"n": 0}, {"n": 9}]
+        with self.assertLogs("replicate", logging.WARNING) as logs:
+            self.assertEqual(self.batch(now), now)
+        sent = [seen.json["input"]["n"] for seen in self.creations()]
+        self.assertCountEqual(sent, ["new", 0, 9])
+        self.assertIn("input 1 ", "".join(logs.output))
+        self.clear()
+        outputs = self.batch([{"value": 3}, {"n": 0}], "test/number")  # another model
+        self.assertEqual((outputs, len(self.creations())), ([3, 42.5], 2))
+
+    @each(
+        b"hello\n",
+        b'{"index": 1}\n',
+        b'{"index": 1, "digest": "a"\n{"index": 2, "digest": "b"}\n',
+        b'{"index": 0, "digest": "a"}\nmine\n{}\n',
+        b"\0" * 99,
+    )
+    def test_a_file_that_is_no_journal_is_left_as_it_is(self, data):
+        self.path.write_bytes(data)
+        with self.assertRaises(ValueError):
+            self.batch([{}])
+        self.assertEqual((self.path.read_bytes(), self.seen()), (data, []))
+
+    def test_one_that_is_in_use_is_refused_and_free_again_at_the_end(self):
+        outputs = self.client.map("test/slow", [{"seconds": 0}] * 9, journal=self.path)
+        next(outputs)
+        self.clear()
+        code = BATCH.format(2)
+        ended, out, err = self.result(self.python("-c", code, self.path))
+        self.assertEqual((ended, out), (1, ""))
+        self.assertIn("in use", err)
+        outputs.close()
+        self.assertEqual(self.batch([{"n": 1}]), [{"n": 1}])
+
+    @unittest.skipUnless(POSIX, "RLIMIT_FSIZE")
+    @each(700, 3000)
+    def test_a_full_disk_stops_it_before_the_next_creation(self, most):
+        self.path = self.folder / f"{most}.jsonl"
+        self.api.jobs.clear()  # the other case's fit as well
+        code = f"import resource as r\nr.setrlimit(r.RLIMIT_FSIZE, ({most}, {most}))\n"
+        code += BATCH.format(30)
+        ended, _, err = self.result(self.python("-c", code, self.path))
+        self.assertEqual(ended, 1)
+        self.assertIn(self.path.name, err)
+        noted = sum(
+            b'"at"' in line for line in self.path.read_bytes().split(b"\n")[:-1]
+        )
+        self.assertLessEqual(len(self.creations()), noted)
+        ended, out, _ = self.result(self.python("-c", BATCH.format(30), self.path))
+        self.assertEqual((ended, len(out.splitlines())), (0, 30))
+        made = [self.api.predictions[run]["status"] for run in self.api.creations]
+        self.assertEqual(made.count("succeeded"), 30)
+
+    def test_what_failed_runs_again_and_nothing_else(self):
+        self.plan("test/echo", lambda given, *_: Plan(given, error=given.get("e")))
+        inputs = [{"n": 1}, {"e": "boom"}, {"n": 2}]
+        outputs = self.batch(inputs, return_exceptions=True)
+        self.assertIsInstance(outputs[1], ModelError)
+        self.plan("test/echo", plan_echo)
+        self.clear()
+        self.assertEqual(self.batch(inputs), inputs)
+        self.assertEqual([seen.json["input"] for seen in self.creations()], inputs[1:2])
+
+    @each(True, False)
+    def test_what_the_api_has_removed_is_told_and_runs_again_when_asked(self, listed):
+        self.path.unlink() if self.path.exists() else None
+        self.batch([{"n": 1}, {"n": 2}])
+        self.lose_results()
+        old = self.api.creations[0]
+        if listed:
+            self.api.force(old, data_removed=True, output=None, input={})
+        else:
+            del self.api.jobs[old]
+        self.clear()
+        outputs = self.batch([{"n": 1}, {"n": 2}], return_exceptions=True)
+        told = [output for output in outputs if isinstance(output, ReplicateError)]
+        self.assertEqual((len(told), self.creations()), (1, []))
+        self.assertIn("rerun_expired", str(told[0]))
+        outputs = self.batch([{"n": 1}, {"n": 2}], rerun_expired=True)
+        self.assertEqual((outputs, len(self.creations())), ([{"n": 1}, {"n": 2}], 1))
+
+    def test_unordered_results_come_as_they_end_with_their_index(self):
+        self.client = self.client_of()
+        inputs = [{"seconds": 1e6}, {"seconds": 0}, {"seconds": 0.1}]
+        outputs = self.client.map("test/slow", inputs, ordered=False)
+        found = sorted([next(outputs), next(outputs)])
+        self.assertEqual(found, [(1, "slept 0 s"), (2, "slept 0.1 s")])
+        outputs.close()
+        self.assert_given_up()
+
+    def test_files_are_saved_under_their_line_and_noted(self):
+        inputs = [dict(FOX, num_outputs=2), FOX]
+        folder = self.folder / "saved"
+        folder.mkdir()
+        for _ in range(2):  # again, from the journal
+            self.batch(inputs, "stability/sketch", save=folder)
+            names = sorted(os.listdir(folder))
+            self.assertEqual(names, ["1-1.png", "1-2.png", "2.png"])
+            picture = (folder / "1-2.png").read_bytes()
+            self.assertEqual(picture, png(64, 64, "a fox1"))
+        self.assertEqual(len(self.api.creations), 2)
+        noted = [line["files"] for line in self.lines() if line.get("files")]
+        self.assertIn([str(folder / "2.png")], noted)
+
+    def test_ten_like_failures_in_a_row_stop_it_and_tell_how_to_go_on(self):
+        refused, came = Reply.problem(402, "pay"), []
+        self.answer("POST", ECHO_PATH, *[refused] * 9, None, refused, times=False)
+        inputs = ({"n": n} for n in range(99))
+        options = {"concurrency": 1, "return_exceptions": True, "journal": self.path}
+        with self.assertRaises(APIError) as caught:
+            came.extend(self.client.map("test/echo", inputs, **options))
+        self.assertIn(str(self.path), str(caught.exception))
+        self.assertEqual(len(self.creations()), 20)
+
+    def test_inputs_are_drawn_and_let_go_as_they_are_run(self):
+        alive = []
+
+        class Given(dict):
+            def __init__(self, n):
+                super().__init__(n=n)
+                alive.append(n)
+
+            def __del__(self):
+                alive.remove(self["n"])
+
+        inputs, most = (Given(n) for n in range(150)), 0
+        options = {"concurrency": 4, "journal": self.path}
+        for _ in self.client.map("test/echo", inputs, **options):
+            gc.collect(0)
+            most = max(most, len(alive))
+        self.assertLessEqual(most, 40)
+        self.assertEqual(len(self.api.creations), 150)
+
+    def test_clients_and_models_travel_to_workers_without_a_token(self):
+        with self.assertRaisesRegex(TypeError, "REPLICATE_API_TOKEN"):
+            pickle.dumps(self.client.use("test/echo"))
+        self.use_default_client()
+        known = Client(headers={"X-Mine": "1"}, proxies={}, pace=0.25)
+        data = pickle.dumps(known.use("test/echo"))
+        self.assertNotIn(self.api.token.encode(), data)
+        self.assertEqual(pickle.loads(data)(n=1), {"n": 1})
+        self.assertEqual(self.creations()[0].headers["X-Mine"], "1")
 
 
 # --------------------------------------------------------------------------------------
@@ -9347,6 +9998,95 @@ class CommandTerminal(CommandCase):
         self.assertNotIn("\x1b", self.command("run", "test/fails").err)
 
 
+class CommandNews(CommandCase):
+    """What is new on the command line."""
+
+    def test_the_names_and_options_of_the_go_command_line_do_the_same(self):
+        made = create_echo(self.client, n=1).id
+        for ours, theirs in (
+            ("models list", "model list"),
+            ("models get test/echo", "model show test/echo"),
+            (f"predictions get {made}", f"prediction show {made}"),
+            ("deployments get acme/my-app", "deployment show acme/my-app"),
+            ("run test/typed --help", "model schema test/typed"),
+            (f"run {LLAMA} prompt=x --stream", f"stream {LLAMA} prompt=x"),
+        ):
+            with self.subTest(theirs):
+                first, second = (
+                    self.succeed(*ours.split()),
+                    self.succeed(*theirs.split()),
+                )
+                if "schema" not in theirs:
+                    self.assertEqual(first, second)
+                self.assertIn("prompt" if "schema" in theirs else first[:9], second)
+        sent = self.sent("-i", "prompt=x", "--input", "steps=3", "-i", '{"fast": true}')
+        self.assertEqual(sent, {"prompt": "x", "steps": 3, "fast": True})
+
+    @each(
+        ("run test/typed --prompt x", "prompt="),
+        ("run test/typed --api-key=sk-hidden", "api_key="),
+        ("rnu test/typed", "run"),
+        ("wacth x", "watch"),
+        ("model lsit", "list"),
+    )
+    def test_what_was_meant_is_told(self, words, meant):
+        ended = self.command(*words.split())
+        self.assertEqual((ended.code, ended.out, self.creations()), (2, "", []))
+        self.assertRegex(ended.err, rf"\b{meant}")
+        self.assertNotIn("sk-hidden", ended.err)
+
+    def test_every_help_fits_eighty_columns(self):
+        calls = {call for _, call, *_ in OPERATIONS} - {"account.get"}
+        calls |= {call.rpartition(".")[0] for call in calls} - {""}
+        words = [call.split(".") for call in calls] + [["accounts", "current"]]
+        words += [["run"], ["stream"], ["train"], ["map"], ["watch"], []]
+        words += [["run", "test/typed"]]
+        for named in words:
+            with self.subTest(named):
+                text = self.succeed(*named, "--help")
+                self.assertLessEqual(max(map(len, text.splitlines())), 80)
+                self.assertGreater(len(text.splitlines()), 2)
+
+    @unittest.skipUnless(POSIX, "a pseudo-terminal")
+    def test_lists_are_tables_on_a_terminal_and_json_in_a_pipe(self):
+        wide = "\u65e5\u672c\u8a9e" * 30
+        self.api.catalogue["test/echo"].fields["description"] = wide
+        create_echo(self.client, n=1)
+        for words in ("models list", "models get test/echo", "predictions list"):
+            terminal = functools.partial(CommandTerminal.terminal, self)
+            code, text = terminal(*words.split(), NO_COLOR="1")
+            self.assertEqual(code, 0)
+            lines = [line.rstrip("\r") for line in text.splitlines() if line.strip()]
+            for line in lines:
+                wide = sum(ord(character) > 0x2E80 for character in line)
+                self.assertLessEqual(len(line) + wide, 80, line)
+            self.assertNotRegex(text, r"\x1b\[[0-9;]*m|\.\d\d\dZ|\{$")
+            if words == "models list":
+                self.assertEqual(len(lines), 3 + 2)  # a head, and that there is more
+                self.assertIn("--all", lines[-1])
+            self.assertTrue(json.loads(self.succeed(*words.split())))
+
+    def test_map_keeps_a_journal_an_order_and_files(self):
+        path, out = self.path("runs.jsonl"), self.path("pictures")
+        lines = [json.dumps(dict(FOX, num_outputs=n)) for n in (1, 2, "x", 1)]
+        given = self.path("in.jsonl", "\n".join(lines).encode() + b"\n")
+        words = ("map", "stability/sketch", given, "--journal", path, "-k", "-o", out)
+        for again in (False, True):
+            self.clear()
+            ended = self.command(*words)
+            found = [json.loads(line) for line in ended.out.splitlines()]
+            self.assertEqual([item["line"] for item in found], [1, 2, 3, 4])
+            self.assertEqual(ended.code, 1)
+            self.assertRegex(ended.err, "4 inputs: 3 done, 1 failed")
+            self.assertIn(f"replicate {' '.join(words)}", ended.err)
+            self.assertEqual(len(self.creations()), 0 if again else 3)
+            names = sorted(os.listdir(out))
+            self.assertEqual(names, ["1.png", "2-1.png", "2-2.png", "4.png"])
+            self.assertTrue(found[1]["id"] and found[1]["metrics"])
+        ended = self.command("map", "test/echo", given=b"a,b\n1,2\n")
+        self.assertEqual((ended.code, ended.out), (2, ""))
+
+
 # --------------------------------------------------------------------------------------
 # Section 13: speed and scale
 # --------------------------------------------------------------------------------------
@@ -9495,6 +10235,58 @@ class Soak(Case):
             elif told is False:
                 self.assertEqual(ids, made[number])
         self.assertTrue(any(told for _, told in outcomes))
+
+
+class Crowds(Case):
+    allow_many_sockets = Scale.allow_many_sockets
+
+    def test_a_thousand_runs_are_awaited_by_few_threads_with_a_request_each(self):
+        async def scene():
+            known, given = threading.enumerate(), {"seconds": 25}
+            runs = [self.client.async_run("test/slow", given) for _ in range(1000)]
+            waited = asyncio.ensure_future(asyncio.gather(*runs))
+            most = 0
+            while not waited.done():
+                threads = set(threading.enumerate()).difference(known)
+                names = [thread.name for thread in threads]
+                most = max(most, sum(name.startswith("replicate") for name in names))
+                await asyncio.sleep(0.05)
+            return await waited, most
+
+        self.allow_many_sockets()
+        outputs, most = asyncio.run(scene())
+        self.assertEqual(outputs, ["slept 25 s"] * 1000)
+        self.assertLessEqual(most, 40)
+        self.assertEqual((len(self.seen()), len(self.api.creations)), (1000, 1000))
+
+    def test_a_get_is_not_queued_behind_what_is_awaited(self):
+        async def scene():
+            ways = [functools.partial(self.client.async_run, "test/slow")] * 300
+            given = [{"seconds": 1e6 + n} for n in range(300)]
+            tasks = [asyncio.ensure_future(way(g)) for way, g in zip(ways, given)]
+            await async_until(lambda: len(self.api.creations) == 300)
+            began = time.monotonic()
+            await self.client.accounts.async_current()
+            took = time.monotonic() - began
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            return took
+
+        self.api.speed = 1.0  # held a minute
+        self.assertLess(asyncio.run(scene()), 2)
+        self.assert_given_up(300)
+
+    def test_loops_come_and_go_and_plain_calls_work_in_one(self):
+        async def scene(number):
+            plain = self.client.run("test/echo", {"n": number})
+            [mapped] = self.client.map("test/echo", [{"n": number}])
+            awaited = await self.client.async_run("test/echo", {"n": number})
+            return [plain, mapped, awaited]
+
+        for number in range(3):
+            self.assertEqual(asyncio.run(scene(number)), [{"n": number}] * 3)
+        self.assertEqual(len(self.creations()), 9)
 
 
 # --------------------------------------------------------------------------------------
