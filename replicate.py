@@ -950,8 +950,7 @@ class Client:
         save: a directory for the files in outputs, saved as they come.
         rerun_expired: run again what is expired. timeout: of each; more as in run().
 
-        Left early, what still runs is cancelled. After 10 like failures in a row of
-        network or API it stops. An iterator model's output is a list.
+        Left early, it cancels what still runs; 10 like failures in a row end it.
         """
         api_token = _hidden(api_token)
         options = _Options(

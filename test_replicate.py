@@ -2877,6 +2877,15 @@ import replicate
 assert replicate.run("test/echo", input={"text": "Alice"}) == {"text": "Alice"}
 """
 
+CROWD = """
+import asyncio, replicate
+async def main():
+    given = [{"seconds": 3 + 7 * number / 1000} for number in range(1001)]
+    runs = [replicate.async_run("test/slow", one) for one in given]
+    assert len(await asyncio.gather(*runs)) == 1001
+asyncio.run(main())
+"""
+
 BENCH_ROUNDS = 17
 
 BENCH_REQUESTS = 300
@@ -2938,7 +2947,7 @@ def _measure(environment):
     yield [
         "import, whole process, against urllib.request and json",
         *both("import replicate", BARE_IMPORT),
-        1.15,
+        1.12,
     ]
     yield [
         "one run, whole process, against urllib.request",
@@ -2948,8 +2957,18 @@ def _measure(environment):
     yield [
         "predictions.get, CPU, against http.client",
         *_request_medians(environment),
-        1.4,
+        1.3,
     ]
+    with contextlib.suppress(ImportError):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with StandIn(speed=1) as api:
+        own = dict(environment, REPLICATE_BASE_URL=api.url)
+        own["REPLICATE_API_TOKEN"] = api.token
+        took = _process_seconds(CROWD, own)
+    yield ["1,001 runs awaited at once, against the longest", took, 10.0, 1.15]
 
 
 def bench(argv):
@@ -2974,10 +2993,11 @@ def bench(argv):
             name, _, value = server.stdout.readline().decode().split()[1].partition("=")
             environment[name] = value
         title = f"medians of {BENCH_ROUNDS - 1}"
-        print(f"{title:56} {'ours':>10} {'bare':>10} {'ratio':>7} {'promise':>8}")
+        print(f"{title:54} {'ours':>11} {'bare':>11} {'ratio':>7} {'promise':>8}")
         for what, ours, bare, promise in _measure(environment):
-            times = f"{ours * 1000:7.2f} ms {bare * 1000:7.2f} ms {ours / bare:6.2f}x"
-            print(f"{what:56} {times} {promise:7.2f}x", flush=True)
+            times = f"{ours * 1000:8.2f} ms {bare * 1000:8.2f} ms"
+            times += f" {ours / bare:6.2f}x"
+            print(f"{what:54} {times} {promise:7.2f}x", flush=True)
     finally:
         server.terminate()
         server.wait()
@@ -10235,6 +10255,34 @@ class Soak(Case):
             elif told is False:
                 self.assertEqual(ids, made[number])
         self.assertTrue(any(told for _, told in outcomes))
+
+    def test_awaited_runs_are_returned_reported_or_cancelled_and_nothing_is_left(self):
+        number = 1000 if SOAK_REQUESTS > 2000 else 150
+
+        async def scene():
+            given = [{"seconds": 5 + n / number} for n in range(number)]
+            runs = [self.client.async_run("test/slow", one) for one in given]
+            tasks = [asyncio.ensure_future(run) for run in runs]
+            await async_until(lambda: self.api.creations)
+            for task in self.chance.sample(tasks, number // 10):
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            self.assertEqual(asyncio.all_tasks(), {asyncio.current_task()})
+            return results
+
+        Scale.allow_many_sockets(self)
+        self.client.poll_interval = 0.01
+        results = asyncio.run(scene())
+        made = [job.given["seconds"] for job in self.api.jobs.values()]
+        self.assertEqual(len(made), len(set(made)))
+        known = (str, ReplicateError, asyncio.CancelledError)
+        wrong = [result for result in results if not isinstance(result, known)]
+        self.assertEqual(wrong, [])
+        self.assertTrue(any(isinstance(one, str) for one in results))
+        cancelled = {
+            seen.path.split("/")[-2] for seen in self.seen("POST", ".*/cancel")
+        }
+        self.until(lambda: not set(self.api.running()) - cancelled)
 
 
 class Crowds(Case):
