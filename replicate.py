@@ -3229,8 +3229,8 @@ class _Run:
             if isinstance(error, GeneratorExit) and not self.is_iterated:
                 face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
             await face.to_the_end(self.stop)
-        if self.creation is not None and self.creation.waiting is not None:
-            self.creation.waiting.close()  # nobody listens any more
+        if self.creation is not None and not self.is_listening:
+            self.creation.forget()
         if not isinstance(error, ReplicateError):
             return
         if error.prediction is None:
@@ -3328,18 +3328,16 @@ class _Run:
             return
         work = functools.partial(self._heard, self.creation, self.creation.waiting)
         with contextlib.suppress(RuntimeError):  # where there are no more threads
-            threading.Thread(target=work, name="replicate-late", daemon=True).start()
-            self.creation.waiting = None  # that thread's, from now on
             self.is_listening = True
+            threading.Thread(target=work, name="replicate-late", daemon=True).start()
 
     def _heard(self, creation: _Request, connection: _Connection) -> None:
         call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
         try:
-            answer = creation.answer
-            if answer is not None and self.call.face.on_loop:
-                self._wait_for_reader(creation, call)
-            if answer is None:
-                answer = _Answer(connection, "POST", call.left)
+            while creation.is_reading:  # on the loop's behalf: leave it to that thread
+                call.left()
+                time.sleep(0.05)
+            answer = creation.answer or _Answer(connection, "POST", call.left)
             if not creation.is_read:
                 answer.body = answer.read(_ANSWER_MOST, call.left)
             data = _read_created(_unpacked(answer))
@@ -3349,14 +3347,7 @@ class _Run:
         except (*_BROKEN, ReplicateError) as failure:
             _log_warning("a run that was given up told nothing more: %s", failure)
         finally:
-            if not creation.is_read:
-                connection.close()
-
-    def _wait_for_reader(self, creation: _Request, call: _Call) -> None:
-        """Another thread reads the answer already: leave it to that."""
-        while not creation.is_read:
-            call.left()
-            time.sleep(0.05)
+            creation.forget()
 
     async def create(self) -> Any:
         """Create the prediction and return it; from then on it is the caller's."""
@@ -5736,8 +5727,19 @@ class _Request:
         self.sent_at = 0.0  # by the client's clock
         self.is_elsewhere = False  # whether a redirect was followed
         self.waiting: _Connection | None = None  # given up; its answer may still come
+        self.is_reading = False  # whether a thread reads that now
         self.answer: _Answer | None = None  # once its head is here
         self.is_read = False  # and once all of it is
+
+    def forget(self) -> None:
+        """Close the connection on which its answer may come, unless that is read: then
+        it is the reader's, or has gone back to the pool."""
+        if self.waiting is None or self.is_reading or self.is_read:
+            return
+        if self.answer is not None:
+            self.answer.close()
+        else:
+            self.waiting.close()
 
     @property
     def path(self) -> str:
@@ -6064,7 +6066,15 @@ class _Transport:
         self, call: _Call, request: _Request, connection: _Connection, whole: bool
     ) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
-        request.sent = True
+        request.is_reading = True
+        try:
+            return self._read_answer(call, request, connection, whole)
+        finally:
+            request.is_reading = False
+
+    def _read_answer(
+        self, call: _Call, request: _Request, connection: _Connection, whole: bool
+    ) -> _Answer:
         limit = call.part(self._patience(request)).left
         patience = None if request.hold is None else self.seconds
         answer = _Answer(connection, request.method, limit, self.pool, patience)

@@ -3014,8 +3014,9 @@ def command_line(argv):
         return serve(argv[1:])
     if argv[:1] == ["bench"]:
         return bench(argv[1:])
-    names_tests = argv and isinstance(globals().get(argv[0].split(".")[0]), type)
-    if argv and not (argv[0].startswith(UNITTEST) or names_tests):
+    case = globals().get(argv[0].partition(".")[0]) if argv else Case
+    is_test = isinstance(case, type) and issubclass(case, unittest.TestCase)
+    if not is_test and not argv[0].startswith(UNITTEST):
         return run_against_stand_in(argv)
     return unittest.main(argv=[sys.argv[0], *argv])
 
@@ -3596,7 +3597,7 @@ STARTS = {
     "items": ("run", WORDS, FOX),
     "stream": ("stream", LLAMA, FOX),
     "polled stream": ("stream", WORDS, FOX),
-    "map": ("map", "test/slow", [{"seconds": 0}, LONG]),
+    "map": ("map", "test/slow", [{"seconds": 0}, {"seconds": 2e6}]),
     "Cog": ("run", "<cog>", {"text": "x", "times": 10**6}),
     "Cog's stream": ("stream", "<cog>", {"text": "x", "times": 10**6}),
 }
@@ -3799,7 +3800,7 @@ class NeverOrphaned(RunCase):
         self.client = self.client_of(max_retries=2)
         self.turn_clock(api=True)
         self.answer("POST", ".*/cancel", reply)
-        error = failure_of(self.client.run, "test/slow", LONG, wait=False, timeout=20)
+        error = failure_of(self.client.run, "test/slow", LONG, wait=False, timeout=1)
         self.assertIsInstance(error, PredictionTimeout)
         self.assertEqual([error.prediction.id], self.api.creations)
         self.assertEqual(self.cancels(), self.api.creations)
@@ -3866,7 +3867,7 @@ class GivenUpBeforeTheAnswer(RunCase):
 
     def withheld(self, half):
         """Give no answer to creations, or half, until the client has given up."""
-        self.arrived, self.go_on = threading.Event(), threading.Event()
+        self.arrived, self.go_on = [], threading.Event()
         self.addCleanup(self.go_on.set)
 
         def hold(seen, connection):
@@ -3878,7 +3879,7 @@ class GivenUpBeforeTheAnswer(RunCase):
 
             def pieces():
                 yield reply.body[:40] if half else b""
-                self.arrived.set()
+                self.arrived.append(seen)
                 self.go_on.wait(PATIENCE)
                 yield reply.body[40 if half else 0 :]
 
@@ -3886,26 +3887,32 @@ class GivenUpBeforeTheAnswer(RunCase):
 
         self.answer("POST", ".*/predictions", hold, times=False)
 
-    @each(*itertools.product(("run", "items", "stream", "map"), (False, True)))
-    def test_a_cancelled_task_cancels_what_it_was_creating(self, start, half):
-        async def consume():
+    @each(False, True)
+    def test_a_cancelled_task_cancels_what_it_was_creating(self, half):
+        async def consume(start, options):
             if start == "run":
-                return await self.started(start, "async_", wait=1)
-            options = {"wait": True} if start == "map" else {}
+                return await self.started(start, "async_", **options)
             async for _ in await self.awaited(start, **options):
                 pass
 
         async def scene():
-            task = asyncio.ensure_future(consume())
-            await async_until(self.arrived.is_set)
-            task.cancel()
-            asyncio.get_running_loop().call_later(0.1, self.go_on.set)
-            await asyncio.wait([task], timeout=PATIENCE)
-            self.assertTrue(task.cancelled())
+            starts = {
+                "run": {"wait": 1},
+                "items": {},
+                "stream": {},
+                "map": {"wait": True},
+            }
+            tasks = [asyncio.ensure_future(consume(*start)) for start in starts.items()]
+            await async_until(lambda: len(self.arrived) == 4)
+            for task in tasks:
+                task.cancel()
+            asyncio.get_running_loop().call_later(0.02, self.go_on.set)
+            await asyncio.wait(tasks, timeout=PATIENCE)
+            self.assertTrue(all(task.cancelled() for task in tasks))
 
         self.withheld(half)
         asyncio.run(scene())
-        self.assert_given_up()
+        self.assert_given_up(4)
 
     def test_a_map_that_is_closed_cancels_what_it_was_creating(self):
         self.withheld(False)
@@ -3913,7 +3920,7 @@ class GivenUpBeforeTheAnswer(RunCase):
         outputs = self.client.map("test/slow", inputs, concurrency=3)
         next(outputs)
         self.until(lambda: len(self.api.creations) == 3)
-        threading.Timer(0.1, self.go_on.set).start()
+        threading.Timer(0.02, self.go_on.set).start()
         outputs.close()
         self.assert_given_up(2)
 
@@ -3930,7 +3937,7 @@ class GivenUpBeforeTheAnswer(RunCase):
             task = asyncio.ensure_future(self.client.async_run("test/slow", LONG))
             await async_until(arrived.is_set)
             task.cancel()
-            asyncio.get_running_loop().call_later(0.1, go_on.set)
+            asyncio.get_running_loop().call_later(0.02, go_on.set)
             await asyncio.wait([task], timeout=PATIENCE)
 
         self.answer("POST", ".*/predictions", refuse)
@@ -3944,7 +3951,7 @@ class GivenUpBeforeTheAnswer(RunCase):
     ):
         self.answer("POST", ".*", reply)
         began = time.monotonic()
-        error = failure_of(self.client.run, "test/echo", {}, timeout=0.3)
+        error = failure_of(self.client.run, "test/echo", {}, timeout=0.15)
         self.assertLess(time.monotonic() - began, 5)
         self.assertIsInstance(error, PredictionTimeout)
         self.assertTrue(says_may_exist(error), str(error))
@@ -5431,7 +5438,7 @@ class NeverHangs(Case):
         status = ByteServer(self, b"HTTP/1.1 2", drips=True)
         headers = ByteServer(self, b"HTTP/1.1 200 OK\r\nX-Slow: ", drips=True)
         silent = ByteServer(self, reads=0)
-        limits = {"timeout": 0.3, "max_retries": 0}
+        limits = {"timeout": 0.15, "max_retries": 0}
         clients = [
             self.client_at(status.place, **limits),
             self.client_at(headers.place, **limits),
@@ -5449,9 +5456,9 @@ class NeverHangs(Case):
     def test_an_upload_that_nobody_reads_ends(self):
         server, big = ByteServer(self, reads=0), bytes(24 << 20)
         network, timeout = self.limited(
-            lambda: self.client_at(server.place, timeout=0.4).files.create(big),
+            lambda: self.client_at(server.place, timeout=0.2).files.create(big),
             lambda: self.client_at(server.place).run(
-                "test/files", {"files": [io.BytesIO(big)]}, timeout=0.4
+                "test/files", {"files": [io.BytesIO(big)]}, timeout=0.2
             ),
         )
         self.assertIsInstance(network, NetworkError)
@@ -5877,7 +5884,12 @@ class Waits(Case):
         ("a day in text", "Your rate limit resets in ~86400s.", 60, 60),
         ("none", {}, 0, 60),
         ("an hour", {"Retry-After": "3600"}, 60, 60),
-        ("digits without end", {"Retry-After": "9" * 400}, 0, 60),
+        (
+            "digits without end",
+            {"Retry-After": "99999999999999999999999999999999999"},
+            0,
+            60,
+        ),
         ("nonsense", {"Retry-After": "soon"}, 0, 60),
         (
             "a date of nonsense",
@@ -5950,15 +5962,15 @@ class Waits(Case):
     def test_inputs_against_a_throttling_server_are_created_once_each(self):
         clock = self.turn_clock()
         self.api.clock, self.api.speed = clock.now, 1.0
-        self.api.limits["creations"] = Limit(600, burst=50)
-        inputs = ({"n": n} for n in range(400))
+        self.api.limits["creations"] = Limit(600, burst=25)
+        inputs = ({"n": n} for n in range(200))
         outputs = list(self.client.map("test/echo", inputs))
-        self.assertEqual(outputs, [{"n": n} for n in range(400)])
+        self.assertEqual(outputs, [{"n": n} for n in range(200)])
         made = sorted(job.given["n"] for job in self.api.jobs.values())
-        self.assertEqual(made, list(range(400)))
-        throttled = len(self.seen()) - 400
+        self.assertEqual(made, list(range(200)))
+        throttled = len(self.seen()) - 200
         self.assertLessEqual(throttled, 64)  # at most each worker's once a window
-        self.assertEqual((len(self.api.creations), self.cancels()), (400, []))
+        self.assertEqual((len(self.api.creations), self.cancels()), (200, []))
 
     def test_six_a_minute_with_a_burst_of_one_are_kept_to(self):
         clock = self.turn_clock(api=True)
@@ -6898,35 +6910,32 @@ class IteratorModels(Case):
             self.assertEqual(made, [("one", 1), ("two", 2), ("three", 3)])
             self.assertEqual(self.cancels(), [])
 
-    URL = "https://replicate.delivery/x.png"
-
     @each(
-        (["a"], ["a", "b"], ["a", "b"], ["a", "b", "c"], "->", "a", "b", "c"),
-        (None, ["a", "b"], "->", "a", "b"),
-        ("He", "Hello", "Hello", "Hello you", "->", "He", "llo", " you"),
-        (4, 42, "->", 42),
-        (0, "->", 0),
-        ({"a": 1}, {"a": 1, "b": 2}, "->", {"a": 1, "b": 2}),
-        (None, None, "->"),
-        (None, URL, "->", URL),
-        ("", URL, "->", URL),
-        ([URL], [URL, URL], "->", URL, URL),
-        (["a"], ["a", "b"], "failed", "->", "a", "b"),
-        (None, "failed", "->"),
-        (["a"], ["a", "b"], "lost", "->", "a", "b"),
-        (None, ["a"], "canceled", "->", "a"),
-        # outputs that change their shape: nothing that was paid for is lost
-        ([], {"a": 1}, "->", {"a": 1}),
-        ("Loading", "The answer", "->", "Loading", "The answer"),
-        (["a"], "ab", "->", "a", "ab"),
-        ("abc", ["x", "y"], "->", "abc", "x", "y"),
-        (["a", "b"], ["a"], "->", "a", "b"),
+        *rows("""
+        [["a"], ["a", "b"], ["a", "b"], ["a", "b", "c"]] | succeeded | ["a", "b", "c"]
+        [null, ["a", "b"]] | succeeded | ["a", "b"]
+        ["He", "Hello", "Hello", "Hello you"] | succeeded | ["He", "llo", " you"]
+        [4, 42] | succeeded | [42]
+        [0] | succeeded | [0]
+        [{"a": 1}, {"a": 1, "b": 2}] | succeeded | [{"a": 1, "b": 2}]
+        [null, null] | succeeded | []
+        [null, "https://h/x"] | succeeded | ["https://h/x"]
+        ["", "https://h/x"] | succeeded | ["https://h/x"]
+        [["https://h/x"], ["https://h/x"]] | succeeded | ["https://h/x"]
+        [["a"], ["a", "b"]] | failed    | ["a", "b"]
+        [null] | failed    | []
+        [["a"], ["a", "b"]] | lost      | ["a", "b"]
+        [null, ["a"]] | canceled  | ["a"]
+        [[], {"a": 1}] | succeeded | [{"a": 1}]
+        ["Loading", "The answer"] | succeeded | ["Loading", "The answer"]
+        [["a"], "ab"] | succeeded | ["a", "ab"]
+        ["abc", ["x", "y"]] | succeeded | ["abc", "x", "y"]
+        [["a", "b"], ["a"]] | succeeded | ["a", "b"]
+    """)
     )
-    def test_output_iterator_yields_each_thing_once(self, *case):
-        outputs, expected = case[: case.index("->")], list(case[case.index("->") + 1 :])
-        end = "succeeded"
-        if outputs[-1] in ("failed", "lost", "canceled"):
-            *outputs, end = outputs
+    def test_output_iterator_yields_each_thing_once_though_its_shape_may_change(
+        self, outputs, end, expected
+    ):
         self.turn_clock()
         states = [{"output": output} for output in outputs]
         states[-1]["status"] = end
@@ -6940,7 +6949,7 @@ class IteratorModels(Case):
             error = raised
         self.assertEqual((came, error is None), (expected, end == "succeeded"))
         files = [isinstance(item, FileOutput) for item in came]
-        self.assertEqual(files, [item == self.URL for item in came])
+        self.assertEqual(files, ["http" in str(item) for item in came])
         self.assertEqual(len(self.seen()), len(states))
 
     def test_output_is_iterated_from_its_first_item_whatever_had_arrived(self):
@@ -7051,7 +7060,7 @@ class Batches(RunCase):
         self.assertEqual(list(self.client.map("test/slow", [])), [])
 
     def test_an_output_comes_while_later_ones_run(self):
-        outputs = self.client.map("test/slow", [{"seconds": 0.5}, LONG])
+        outputs = self.client.map("test/slow", [{"seconds": 0.5}, LONG], wait=False)
         self.assertEqual(next(outputs), "slept 0.5 s")
         self.until(lambda: len(self.api.creations) == 2)
         self.assertEqual(len(self.api.running()), 1)
@@ -7119,7 +7128,7 @@ class Batches(RunCase):
 
         inputs = raising() if error else [{"seconds": "x"}, LONG, LONG]
         with self.assertRaises(type(error) if error else APIError):
-            list(self.client.map("test/slow", inputs))
+            list(self.client.map("test/slow", inputs, wait=not error))
         self.assert_given_up(len(self.api.creations))
 
     def test_what_runs_is_cancelled_also_while_creations_are_throttled(self):
@@ -7131,7 +7140,7 @@ class Batches(RunCase):
             times=False,
         )
         inputs = itertools.chain([{"seconds": 0}], itertools.repeat(LONG))
-        outputs = self.client.map("test/slow", inputs, concurrency=2)
+        outputs = self.client.map("test/slow", inputs, concurrency=2, wait=False)
         next(outputs)
         self.until(lambda: len(self.creations()) == 3 and self.api.running())
         time.sleep(0.1)  # for the 429 to be read
@@ -8275,7 +8284,7 @@ class Decoder(RunCase):
     @each("\n", "\r", "\r\n")
     def test_events_are_the_same_at_every_split_and_with_every_line_end(self, end):
         data = (end.join(SSE_LINES) + end).encode("utf-8")
-        for at in range(0, len(data) + 1, 5):
+        for at in range(0, len(data) + 1, 9):
             self.assertEqual(self.decoded(data[:at], data[at:]), SSE_EVENTS, at)
         bytewise = [data[at : at + 1] for at in range(len(data))]
         self.assertEqual(self.decoded(*bytewise), SSE_EVENTS)
@@ -8783,10 +8792,10 @@ class CogRuns(CogCase):
         if state == "BUSY":
             self.answer_put(in_json(409, CAPACITY), times=False)
         error = failure_of(
-            lambda: list(self.client.run(self.url, {"text": "x"}, timeout=30))
+            lambda: list(self.client.run(self.url, {"text": "x"}, timeout=10))
         )
         self.assertIsInstance(error, PredictionTimeout)
-        self.assertAlmostEqual(clock.time - 1000, 30, delta=1)
+        self.assertAlmostEqual(clock.time - 1000, 10, delta=1)
         self.assertEqual((self.ran, self.cancels()), ([], []))
 
     def test_a_refused_connection_is_tried_again(self):
@@ -10111,7 +10120,7 @@ class CommandNews(CommandCase):
 # Section 13: speed and scale
 # --------------------------------------------------------------------------------------
 
-SOAK_REQUESTS = int(os.environ.get("REPLICATE_SOAK") or 1200)  # Case takes such away
+SOAK_REQUESTS = int(os.environ.get("REPLICATE_SOAK") or 800)  # Case takes such away
 
 
 class Scale(Case):
@@ -10160,7 +10169,7 @@ class Scale(Case):
         self.assertEqual(self.api.running(), [])
 
     def test_one_client_serves_32_threads_without_mixing_their_answers(self):
-        left, wrong, lock = iter(range(1200)), [], threading.Lock()
+        left, wrong, lock = iter(range(800)), [], threading.Lock()
 
         def work():
             while True:
@@ -10184,10 +10193,10 @@ class Scale(Case):
         for thread in threads:
             thread.join(PATIENCE)
         self.assertEqual((wrong, next(left, None)), ([], None))
-        self.assertEqual((len(self.seen()), len(self.api.creations)), (1200, 300))
-        self.assertEqual(len({seen.path for seen in self.seen("GET")}), 900)
+        self.assertEqual((len(self.seen()), len(self.api.creations)), (800, 200))
+        self.assertEqual(len({seen.path for seen in self.seen("GET")}), 600)
         made = sorted(job.given["n"] for job in self.api.jobs.values())
-        self.assertEqual(made, list(range(0, 1200, 4)))
+        self.assertEqual(made, list(range(0, 800, 4)))
         self.assertLessEqual(self.api.connections, 200)
 
     def test_a_slow_answer_holds_up_nobody_else(self):
@@ -10616,14 +10625,13 @@ class TheStandIn(Case):
         async def scene():
             runs = asyncio.gather(*(one() for _ in range(100)))
             await async_until(lambda: len(self.api.creations) == 100)
-            await asyncio.sleep(0.1)
-            threads = threading.active_count() - before
-            return threads, await runs
+            await async_until(lambda: threading.active_count() - before < 50)
+            for identity in self.api.creations:
+                self.api.force(identity, status="succeeded", output="slept 25 s")
+            return await runs
 
-        before = threading.active_count()
-        threads, answers = asyncio.run(scene())
-        self.assertEqual(answers, [True] * 100)
-        self.assertLess(threads, 50)
+        self.api.speed, before = 1.0, threading.active_count()
+        self.assertEqual(asyncio.run(scene()), [True] * 100)
 
     def test_it_keeps_to_the_limits_that_it_is_given_and_tells_them(self):
         self.api.clock, self.api.speed = lambda: 1000.0, 1.0
