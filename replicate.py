@@ -3333,6 +3333,7 @@ class _Run:
 
     def _heard(self, creation: _Request, connection: _Connection) -> None:
         call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
+        _late.add(connection)
         try:
             while creation.is_reading:  # on the loop's behalf: leave it to that thread
                 call.left()
@@ -3348,6 +3349,7 @@ class _Run:
             _log_warning("a run that was given up told nothing more: %s", failure)
         finally:
             creation.forget()
+            _late.discard(connection)
 
     async def create(self) -> Any:
         """Create the prediction and return it; from then on it is the caller's."""
@@ -3475,6 +3477,8 @@ class _Run:
 # threads,
 # one step each; looked through by _find() and at the end of the interpreter.
 _open_runs: set[_Run] = set()
+# Where late answers are waited for; the same holds for it.
+_late: set[_Connection] = set()
 
 
 def _run_for(call: _Call, ref: object, input: Any, options: _Options) -> _Run:
@@ -3525,6 +3529,9 @@ def _at_exit() -> None:
         _workers(os.getpid(), True).submit(functools.partial(stop, run))
     for _ in runs:
         done.acquire(timeout=max(0.0, until - time.monotonic()))
+    for connection in list(_late):  # nobody will hear these any more
+        connection.cut()
+        connection.close()
 
 
 atexit.register(_at_exit)
@@ -6948,6 +6955,7 @@ class _Pool:
         self.kept: dict[Any, list[_Connection]] = {}  # newest last; no empty lists
         self.number = 0
         self.swept_at = 0.0  # by the wall clock
+        self.is_closed = False  # its client is gone: what comes back later is not kept
 
     def take(self, key: Any, most_age: float) -> _Connection | None:
         """A connection that is certain to be of use, None where there is none."""
@@ -6970,6 +6978,9 @@ class _Pool:
     def keep(self, connection: _Connection) -> None:
         """Keep a connection; the oldest ones are closed, by age and by number."""
         connection.kept_at = time.time()
+        if self.is_closed:
+            connection.close()
+            return
         with self.lock:
             kept = self.kept.setdefault(connection.key, [])
             kept.append(connection)
@@ -6999,7 +7010,7 @@ class _Pool:
     def close(self) -> None:
         with self.lock:
             everything = [one for kept in self.kept.values() for one in kept]
-            self.kept, self.number = {}, 0
+            self.kept, self.number, self.is_closed = {}, 0, True
         for one in everything:
             one.close()
 
