@@ -6978,10 +6978,10 @@ class _Pool:
     def keep(self, connection: _Connection) -> None:
         """Keep a connection; the oldest ones are closed, by age and by number."""
         connection.kept_at = time.time()
-        if self.is_closed:
-            connection.close()
-            return
         with self.lock:
+            if self.is_closed:
+                connection.close()
+                return
             kept = self.kept.setdefault(connection.key, [])
             kept.append(connection)
             self.number += 1
