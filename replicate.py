@@ -3570,7 +3570,10 @@ class _Looks:
             url = call.client.base_url + call.client._below_base(path)
             request = _Request("GET", url, tries=1)
             answer = _in_place(call.client._transport.open(call, request))
-            page = _read_object(answer.read(_ANSWER_MOST, call.left))
+            try:
+                page = _read_object(answer.read(_ANSWER_MOST, call.left))
+            finally:
+                answer.close()
             date = _parse_date(answer.headers.get("date", ""))
             if not number and date is not None:
                 at, now = call.clock.now(), date
