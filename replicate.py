@@ -6079,6 +6079,9 @@ class _Transport:
         request.is_reading = True
         try:
             return self._read_answer(call, request, connection, whole)
+        except (http.client.HTTPException, ConnectionError):
+            connection.close()  # whoever asked may have left meanwhile
+            raise
         finally:
             request.is_reading = False
 
