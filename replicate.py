@@ -3230,7 +3230,7 @@ class _Run:
                 face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
             await face.to_the_end(self.stop)
         if self.creation is not None and not self.is_listening:
-            self.creation.forget()
+            self.creation.leave()
         if not isinstance(error, ReplicateError):
             return
         if error.prediction is None:
@@ -3324,32 +3324,27 @@ class _Run:
 
     def _listen(self) -> None:
         """Wait on a thread for the answer that names it, and cancel it then."""
-        if self.creation is None or self.creation.waiting is None:
+        creation = self.creation
+        if creation is None or creation.exchange is None or creation.exchange.is_left:
             return
-        work = functools.partial(self._heard, self.creation, self.creation.waiting)
+        work = functools.partial(self._heard, creation.exchange)
         with contextlib.suppress(RuntimeError):  # where there are no more threads
             self.is_listening = True
             threading.Thread(target=work, name="replicate-late", daemon=True).start()
 
-    def _heard(self, creation: _Request, connection: _Connection) -> None:
-        call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
-        _late.add(connection)
+    def _heard(self, exchange: _Exchange) -> None:
+        _late.add(exchange)
         try:
-            while creation.is_reading:  # on the loop's behalf: leave it to that thread
-                call.left()
-                time.sleep(0.05)
-            answer = creation.answer or _Answer(connection, "POST", call.left)
-            if not creation.is_read:
-                answer.body = answer.read(_ANSWER_MOST, call.left)
-            data = _read_created(_unpacked(answer))
+            call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
+            data = _read_created(_unpacked(exchange.receive(call, True)))
             self.prediction = self.made(data, self.client)
             if _is_running(self.prediction):
                 _in_place(self.cancel(call))
         except (*_BROKEN, ReplicateError) as failure:
             _log_warning("a run that was given up told nothing more: %s", failure)
         finally:
-            creation.forget()
-            _late.discard(connection)
+            exchange.leave()
+            _late.discard(exchange)
 
     async def create(self) -> Any:
         """Create the prediction and return it; from then on it is the caller's."""
@@ -3407,6 +3402,7 @@ class _Run:
             once=True,
             noun=self.made.__name__.lower(),
             hold=hold,
+            makes_run=True,
             patient=True,
         )
         data = await self.client._transport.request(self.call, self.creation)
@@ -3478,7 +3474,7 @@ class _Run:
 # one step each; looked through by _find() and at the end of the interpreter.
 _open_runs: set[_Run] = set()
 # Where late answers are waited for; the same holds for it.
-_late: set[_Connection] = set()
+_late: set[_Exchange] = set()
 
 
 def _run_for(call: _Call, ref: object, input: Any, options: _Options) -> _Run:
@@ -3529,9 +3525,9 @@ def _at_exit() -> None:
         _workers(os.getpid(), True).submit(functools.partial(stop, run))
     for _ in runs:
         done.acquire(timeout=max(0.0, until - time.monotonic()))
-    for connection in list(_late):  # nobody will hear these any more
-        connection.cut()
-        connection.close()
+    for exchange in list(_late):  # nobody will hear these any more
+        exchange.connection.cut()
+        exchange.leave()
 
 
 atexit.register(_at_exit)
@@ -4890,6 +4886,7 @@ class _CogRun(_Run):
         super().__init__(call, target, input, options)
         self.id = base64.b32encode(os.urandom(15)).decode("ascii").lower()
         self.url = f"{target.cog}/predictions/{self.id}"
+        self.put: Any = None  # the request that has started it
         self.is_streamed = False  # whether events came, and no JSON
         self.end: Any = None  # what the container says at the end
 
@@ -4979,14 +4976,12 @@ class _CogRun(_Run):
         while True:
             data = {"id": self.id, "status": "starting", **self.body}
             self.prediction = Prediction(data, self.client)
-            request = self._request(accept)
+            self.put = self._request(accept)
             try:
-                return await self.client._transport.open(self.call, request)
+                return await self.client._transport.open(self.call, self.put)
             except ReplicateError as error:
-                if not request.sent or error.status == 503:
-                    self.prediction = (
-                        None  # it runs nothing: nothing is to be cancelled
-                    )
+                if not self.put.sent or error.status == 503:
+                    self.prediction = None  # it does not run: nothing to be cancelled
                 if error.status == 406 and accept != "application/json":
                     accept = "application/json"
                     continue
@@ -5028,7 +5023,8 @@ class _CogRun(_Run):
         except _BROKEN as error:
             if _is_of_a_signal_handler(error):
                 raise
-            raise self._broken(error) from None
+            transport = self.client._transport
+            raise transport.explained(self.call, self.put, error) from None
         for part in await self._ended(self.end):
             yield part
 
@@ -5061,11 +5057,6 @@ class _CogRun(_Run):
             self.prediction["logs"] = logs + str(told.get("data") or "")
             return "logs", told.get("data") or ""
         return "output", told.get("chunk")
-
-    def _broken(self, error: BaseException) -> ReplicateError:
-        request = self._request("")
-        request.sent = True
-        return self.client._transport.explained(self.call, request, error)
 
     async def _ended(self, end: Any) -> list[tuple[str, Any]]:
         """Take what the container says at the end; what is still to be yielded."""
@@ -5712,6 +5703,7 @@ class _Request:
         noun: str = "",
         hold: float | None = 0.0,
         tries: int | None = None,
+        makes_run: bool = False,
         patient: bool = False,
         bare: bool = False,
         file: bool = False,
@@ -5722,34 +5714,30 @@ class _Request:
         self.body = body  # None, bytes, or a _Source
         self.headers = headers or {}
         self.once = once  # must not be acted on twice (promise 1)
-        self.noun = noun  # what it creates, for messages; "" where nothing
-        self.hold = (
-            hold  # seconds that the server may hold it; None: as long as it takes
-        )
+        self.noun = noun  # what it creates, for messages alone; "" where nothing
+        # Seconds that the server may hold it; None: as long as it takes.
+        self.hold = hold
         self.tries = tries  # how often at the most; None: as the client says
-        self.patient = (
-            patient  # whether a 429 is no try that counts: it is part of a run
-        )
+        # Whether it creates a run of the account's: these keep a pace of their own, and
+        # their answer is of use also when whoever asked has left.
+        self.makes_run = makes_run
+        self.patient = patient  # whether a 429 is hardly a try: it is part of a run
         self.bare = bare  # goes to a container: neither token nor headers of the caller
         self.file = file  # an address that a model's output names
-        # Kept by _Transport, for the present attempt:
-        self.sent = False  # whether the server may have acted on it
+        # Set by _Transport for each attempt:
+        self.exchange: _Exchange | None = None  # None where it was surely not acted on
         self.sent_at = 0.0  # by the client's clock
         self.is_elsewhere = False  # whether a redirect was followed
-        self.waiting: _Connection | None = None  # given up; its answer may still come
-        self.is_reading = False  # whether a thread reads that now
-        self.answer: _Answer | None = None  # once its head is here
-        self.is_read = False  # and once all of it is
 
-    def forget(self) -> None:
-        """Close the connection on which its answer may come, unless that is read: then
-        it is the reader's, or has gone back to the pool."""
-        if self.waiting is None or self.is_reading or self.is_read:
-            return
-        if self.answer is not None:
-            self.answer.close()
-        else:
-            self.waiting.close()
+    @property
+    def sent(self) -> bool:
+        """Whether the server may have acted on it."""
+        return self.exchange is not None and self.exchange.sent
+
+    def leave(self) -> None:
+        """Nobody wants its answer any more."""
+        if self.exchange is not None:
+            self.exchange.leave()
 
     @property
     def path(self) -> str:
@@ -5859,6 +5847,7 @@ class _Transport:
         ticket = None
         if pace is not None:
             ticket = await pace.turn(call)
+        request.exchange = None
         started, status = time.monotonic(), "failed"
         result: Any = None
         failure: ReplicateError | None = None
@@ -5872,7 +5861,8 @@ class _Transport:
                 result = request.read(_unpacked(answer)) if whole else answer
             else:
                 failure = self._refusal(call, request, answer)
-                request.sent = answer.status >= 500
+                if answer.status < 500:
+                    request.exchange = None
         except _BROKEN as error:
             if _is_of_a_signal_handler(error):
                 raise
@@ -5888,9 +5878,7 @@ class _Transport:
         """Who spaces such requests; only the API tells its limits."""
         if request.bare or request.file:
             return None
-        if request.noun in ("prediction", "training"):
-            return self.creations
-        return self.others
+        return self.creations if request.makes_run else self.others
 
     async def _followed(self, call: _Call, request: _Request, whole: bool) -> _Answer:
         """Send it, and follow the redirects of a GET."""
@@ -5995,64 +5983,31 @@ class _Transport:
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
         connection = self.pool.take(route, most_age) or _Connection(route)
         head = _head(request, address, credentials, route[3])
-        send = functools.partial(self._send, call, request, connection, head)
-        receive = functools.partial(self._receive, call, request, connection, whole)
-        wire: Any = call.face.on_wire
-        request.sent, request.is_read = False, False
-        request.waiting = request.answer = None
-        request.sent_at = call.clock.now()
+        exchange = _Exchange(self, request, connection)
+        request.exchange, request.sent_at = exchange, call.clock.now()
+        send = functools.partial(exchange.send, call, head)
+        receive = functools.partial(exchange.receive, call, whole)
+        face: Any = call.face
         try:
-            if not call.face.on_loop:
+            if not face.on_loop:
                 send()
                 return receive()
-            await wire(connection, send)
-            seconds = self._patience(request)
-            await call.face.readable(connection, call.part(seconds).left)
-            if not request.noun:
-                return await wire(connection, receive)
-            # The answer to a creation is read even where its task is cancelled now.
-            return await call.face.in_thread(receive)
+            await face.on_wire(connection, send)
+            await face.readable(connection, call.part(exchange.patience).left)
+            if request.makes_run:  # its answer is read also where its task is cancelled
+                return await face.in_thread(receive)
+            return await face.on_wire(connection, receive)
         except BaseException as error:
-            request.sent = connection.sent
-            makes_a_run = request.once and request.patient
-            has_left = makes_a_run and request.sent and not connection.is_cut
-            is_broken = isinstance(error, _BROKEN)
-            if has_left and (isinstance(error, socket.timeout) or not is_broken):
-                request.waiting = (
-                    connection  # given up; what is created may be told yet
-                )
-            else:
-                connection.close()
+            is_late = isinstance(error, socket.timeout) or not isinstance(
+                error, _BROKEN
+            )
+            may_come = is_late and exchange.sent and not connection.is_cut
+            if not (request.makes_run and may_come):  # else _Run sees to it
+                exchange.leave()
             raise
 
-    def _patience(self, request: _Request) -> float | None:
-        """Seconds in which the head of the answer has to be here."""
-        if request.hold is None:
-            return None
-        return self.seconds + request.hold
-
-    def _send(
-        self, call: _Call, request: _Request, connection: _Connection, head: bytes
-    ) -> None:
-        """Connect where that is needed, and send it all."""
-        if connection.sock is None:
-            self._connect(call, connection)
-        limit = functools.partial(call.left, self.seconds)
-        body = request.body
-        request.sent = True  # as far as anybody else can tell meanwhile
-        if body is None or isinstance(body, bytes):
-            connection.send(_SecretBytes(head + (body or b"")), limit)
-            return
-        try:
-            connection.send(head, limit)
-            for block in body:
-                connection.send(block, limit)
-        except (BrokenPipeError, ConnectionResetError):
-            if connection.is_cut:
-                raise
-            # Half way it was refused, and the answer may say why.
-
-    def _connect(self, call: _Call, connection: _Connection) -> None:
+    def connect(self, call: _Call, connection: _Connection) -> None:
+        """Connect to where a connection is to lead, through its proxy."""
         scheme, host, port, proxy = connection.key
         limit = call.part(self.seconds).left
         secure = scheme == "https"
@@ -6071,36 +6026,6 @@ class _Transport:
             if self.ssl_context is None:
                 self.ssl_context = ssl.create_default_context()
             connection.start_tls(self.ssl_context, host, limit)
-
-    def _receive(
-        self, call: _Call, request: _Request, connection: _Connection, whole: bool
-    ) -> _Answer:
-        """Read the head of the answer and, where all of it is wanted, the body."""
-        request.is_reading = True
-        try:
-            return self._read_answer(call, request, connection, whole)
-        except (http.client.HTTPException, ConnectionError):
-            connection.close()  # whoever asked may have left meanwhile
-            raise
-        finally:
-            request.is_reading = False
-
-    def _read_answer(
-        self, call: _Call, request: _Request, connection: _Connection, whole: bool
-    ) -> _Answer:
-        limit = call.part(self._patience(request)).left
-        patience = None if request.hold is None else self.seconds
-        answer = _Answer(connection, request.method, limit, self.pool, patience)
-        request.answer = answer
-        limit = call.part(patience).left
-        if answer.status >= 300:
-            answer.body = answer.read_what_comes(_ERROR_MOST, limit)
-        elif whole:
-            answer.body = answer.read(_ANSWER_MOST, limit)
-            if len(answer.body) > _ANSWER_MOST:
-                raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
-        request.is_read = True
-        return answer
 
     def redacted(self, text: str, token: str | None = None) -> str:
         """Text from outside without the token and the caller's own headers."""
@@ -6186,6 +6111,96 @@ class _Transport:
             return "the connection was closed before the answer was complete", False
         text = str(error) or type(error).__name__
         return text, text.startswith(("Tunnel connection failed: 4", "it redirects"))
+
+
+class _Exchange:
+    """A request on a connection, and the answer to it.
+
+    One thread at a time sends or receives. Where the first one was given up in the
+    midst of an answer, another may go on.
+    """
+
+    def __init__(
+        self, transport: _Transport, request: _Request, connection: _Connection
+    ) -> None:
+        self.transport = transport
+        self.request = request
+        self.connection = connection
+        self.sent = False  # whether the server may have seen the request
+        self.answer: _Answer | None = None  # once its head is here
+        self.patience: float | None = None  # seconds until its head has to be here
+        if request.hold is not None:
+            self.patience = transport.seconds + request.hold
+        self.using = threading.Lock()  # held by the thread that sends or receives
+        # Set by any thread, once and for ever: nobody wants the answer any more.
+        self.is_left = False
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[None]:
+        try:
+            with self.using:
+                yield
+        finally:
+            if self.is_left:
+                self.leave()
+
+    def leave(self) -> None:
+        """Let go of the connection; where a thread uses it, that one does so then."""
+        self.is_left = True
+        if not self.using.acquire(blocking=False):
+            return
+        try:
+            if self.answer is None:
+                self.connection.close()
+            else:
+                self.answer.close()
+        finally:
+            self.using.release()
+
+    def send(self, call: _Call, head: bytes) -> None:
+        """Connect where that is needed, and send it all."""
+        with self._use():
+            connection, body = self.connection, self.request.body
+            if connection.sock is None:
+                self.transport.connect(call, connection)
+            limit = functools.partial(call.left, self.transport.seconds)
+            connection.go_on()
+            limit()  # raises where there is no time left
+            self.sent = True
+            if body is None or isinstance(body, bytes):
+                connection.send(_SecretBytes(head + (body or b"")), limit)
+                return
+            try:
+                connection.send(head, limit)
+                for block in body:
+                    connection.send(block, limit)
+            except (BrokenPipeError, ConnectionResetError):
+                if connection.is_cut:
+                    raise
+                # Half way it was refused, and the answer may say why.
+
+    def receive(self, call: _Call, whole: bool) -> _Answer:
+        """Read the head of the answer and, where all of it is wanted, the body."""
+        with self._use():
+            if self.answer is None:
+                limit = call.part(self.patience).left
+                self.answer = self._answer(limit)
+            answer = self.answer
+            limit = call.part(answer.patience).left
+            if answer.is_closed:  # another thread has read it
+                return answer
+            if answer.status >= 300:
+                answer.body = answer.read_what_comes(_ERROR_MOST, limit)
+            elif whole:
+                answer.body = answer.read(_ANSWER_MOST, limit)
+                if len(answer.body) > _ANSWER_MOST:
+                    raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
+            return answer
+
+    def _answer(self, limit: _Limit) -> _Answer:
+        pool, seconds = self.transport.pool, self.transport.seconds
+        patience = None if self.request.hold is None else seconds
+        return _Answer(self.connection, self.request.method, limit, pool, patience)
 
 
 def _may_repeat(failure: ReplicateError, once: bool) -> bool:
@@ -6574,7 +6589,6 @@ class _Connection:
         self.sock: Any = None
         self.buffer = b""  # what has arrived
         self.at = 0  # and how much of that was asked for
-        self.sent = False  # whether a byte of the present request may have left
         self.kept_at = 0.0  # by the wall clock, since when it idles
         self.process = os.getpid()  # a forked child must not use its parent's
         # Set by another thread, once and for ever, and looked at before each operation.
@@ -6623,10 +6637,7 @@ class _Connection:
         head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if secret:
             head = _Secret(f"{head}Proxy-Authorization: {secret}\r\n")
-        try:
-            self.send(_SecretBytes(f"{head}\r\n".encode()), limit)
-        finally:
-            self.sent = False  # the request itself has not left
+        self.send(_SecretBytes(f"{head}\r\n".encode()), limit)
         answer = _Answer(self, "CONNECT", limit)
         if answer.status != 200:
             said = f"{answer.status} {answer.reason}".strip()
@@ -6649,7 +6660,6 @@ class _Connection:
         for start in range(0, len(view), _BLOCK):
             self.go_on()
             self.sock.settimeout(limit())
-            self.sent = True
             self.sock.sendall(view[start : start + _BLOCK])
 
     def receive(self, most: float, limit: _Limit) -> bytes:
@@ -6832,6 +6842,11 @@ class _Answer:
         self.lasts = protocol == "HTTP/1.1" and "close" not in connection
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it has let go of its connection."""
+        return self.connection is _NO_CONNECTION
+
+    @property
     def is_measured(self) -> bool:
         """Whether the body tells its own end; without that, a cut-off looks like
         one."""
@@ -6926,10 +6941,9 @@ class _Answer:
     def close(self) -> None:
         """Give the connection back where the body was read to its end, else close
         it."""
-        connection = self.connection
-        self.connection = _NO_CONNECTION
-        if connection is _NO_CONNECTION:
+        if self.is_closed:
             return
+        connection, self.connection = self.connection, _NO_CONNECTION
         if self.pool is not None and self.is_over and self.lasts and self.is_measured:
             self.pool.keep(connection)
         else:
@@ -6977,7 +6991,6 @@ class _Pool:
             age = time.time() - connection.kept_at
             own = connection.process == os.getpid()
             if own and 0 <= age < most_age and connection.quiet():
-                connection.sent = False
                 return connection
             connection.close()
 
