@@ -241,8 +241,7 @@ _EVENT_MOST = 1 << 25  # of an event of a stream: an image as a data URI fits
 
 
 class ReplicateError(Exception):
-    """Base of every failure at run time. str() is one line: what failed, why, what to
-    do.
+    """Base of every failure at run time. str() is one line: what failed, what to do.
 
     Every attribute is None where there is nothing to say.
     """
@@ -294,8 +293,7 @@ class APIError(ReplicateError):
 
 
 class NetworkError(ReplicateError):
-    """No usable answer: DNS, connection, TLS, proxy, time-out, cut short, or no
-    JSON."""
+    """No usable answer: DNS, TLS, proxy, time-out, cut short, or no JSON."""
 
 
 class ModelError(ReplicateError):
@@ -316,8 +314,7 @@ class ModelError(ReplicateError):
 
 
 class PredictionTimeout(ReplicateError):
-    """The `timeout` of a call ended first; `prediction` is the run, where it is
-    known."""
+    """The `timeout` of a call ended first; `prediction` is the run, if known."""
 
 
 class WebhookError(ReplicateError, ValueError):
@@ -482,8 +479,7 @@ class _Workers:
         self.idle = 0
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Have a job done; where no further thread can be had, one that is there does
-        it."""
+        """Have a job done; where the system gives no thread, by one that is there."""
         with self.changed:
             self.jobs.append(job)
             self.changed.notify()
@@ -575,8 +571,7 @@ class _Call:
         return float(self.clock.now() - self.started)
 
     def left(self, most: float | None = None) -> float | None:
-        """Seconds that an operation may take, None for any. Raises where none are
-        left."""
+        """Seconds that an operation may take, None for any; raises at the end."""
         left = self.deadline - self.clock.now()
         if most is not None and most < left:
             return most
@@ -585,8 +580,7 @@ class _Call:
         return None if left == math.inf else left
 
     def over(self) -> bool:
-        """Whether its time is over; a socket's time-out may come a little before
-        that."""
+        """Whether its time is over; a socket's time-out may come a little early."""
         return bool(self.clock.now() + 0.02 >= self.deadline)
 
     def part(self, seconds: float | None) -> _Call:
@@ -621,8 +615,7 @@ def _in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
 
 
 def _in_turn(items: Any) -> Iterator[Any]:
-    """A plain generator of an asynchronous one's items; closed, it closes that one
-    too."""
+    """A plain generator of an asynchronous one's items, which it closes, too."""
     try:
         yield None  # taken at once: a generator that was never begun is not closed
         while True:
@@ -636,8 +629,7 @@ def _in_turn(items: Any) -> Iterator[Any]:
 
 
 class _AsyncIterator(_Generic[_T]):
-    """What the twin of an iterator gives: for `async for`, directly or after an
-    `await`."""
+    """What an iterator's twin gives: for `async for`, directly or awaited."""
 
     def __init__(self, items: Any, begin: bool = False) -> None:
         self._items = items
@@ -775,10 +767,10 @@ class Client:
             "pace": pace,
         }
         self._polls = _Polls(pace)
-        self._looks = _Looks()
+        self._listings = _Listings()
         # Both are shared by all threads; what is done to them is one step each.
         self._iterates: dict[str, bool] = {}  # by version: versions never change
-        self._made: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
+        self._own_runs: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
         self.models: Models = Models(self)
         self.predictions: Predictions = Predictions(self)
         self.trainings: Trainings = Trainings(self)
@@ -844,8 +836,7 @@ class Client:
         api_token: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run a model and return its output, or a generator of its items where it makes
-        them one by one.
+        """Run a model and return its output: a generator where it makes items.
 
         ref: "owner/name", "owner/name:version", a version id, "deployments/owner/name",
             the http(s) address of a Cog container, or a Model, Version or Deployment.
@@ -895,12 +886,10 @@ class Client:
         api_token: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Iterator[ServerSentEvent]:
-        """Run a model and yield its output as events, as it is made; str(event) is
-        text.
+        """Run a model and yield its output as events; str(event) is text.
 
         Options as for run(), but the creating request is never held. A model that
-        cannot
-        stream is polled. Raises ModelError. Closed before its end, it cancels.
+        cannot stream is polled. Raises ModelError. Closed before its end, it cancels.
         """
         api_token = _hidden(api_token)
         options = _Options(
@@ -981,8 +970,7 @@ class Client:
         return results
 
     def use(self, ref: _Ref, *, streaming: bool = False) -> Function:
-        """Return a callable for a model: f(prompt="...") runs it, and returns its
-        output.
+        """Return a callable for a model: f(prompt="...") returns its output.
 
         streaming: it returns an iterator of the output's items, as they come.
         """
@@ -1025,27 +1013,11 @@ class Client:
         path: str,
         make: Callable[[Any, Client], _T] | None = None,
         body: Any = None,
-        *,
-        read: Callable[[bytes], Any] | None = None,
-        once: bool = False,
-        noun: str = "",
-        headers: Mapping[str, str] | None = None,
+        **how: Any,
     ) -> _T:
         """One request as a call of its own; parameters as for _fetched()."""
         call = _Call(self)
-        return call.run(
-            self._fetched(
-                call,
-                method,
-                path,
-                make,
-                body,
-                read=read,
-                once=once,
-                noun=noun,
-                headers=headers,
-            )
-        )
+        return call.run(self._fetched(call, method, path, make, body, **how))
 
     async def _fetched(
         self,
@@ -1054,31 +1026,23 @@ class Client:
         path: str,
         make: Callable[[Any, Client], _T] | None = None,
         body: Any = None,
-        *,
-        read: Callable[[bytes], Any] | None = None,
-        once: bool = False,
-        noun: str = "",
         headers: Mapping[str, str] | None = None,
-        patient: bool = False,
+        **how: Any,
     ) -> _T:
-        """One request to the API: `path` below its base, or the address of a page."""
-        whole = {"Accept-Encoding": "gzip" if zlib is not None else "identity"}
+        """One request to the API: `path` below its base, or the address of a page.
+
+        make: makes the result of its JSON. body: bytes, a _Source, or JSON's value.
+        how: more of what _Request takes.
+        """
+        whole = {"Accept-Encoding": _UNPACKED}
         if isinstance(body, _Source):
             whole.update(body.headers)
         elif body is not None and not isinstance(body, bytes):
             body = json.dumps(body, allow_nan=False).encode()
             whole["Content-Type"] = "application/json"
         whole.update(headers or {})
-        request = _Request(
-            method,
-            self.base_url + self._below_base(path),
-            read=read,
-            body=body,
-            headers=whole,
-            once=once,
-            noun=noun,
-            patient=patient,
-        )
+        url = self.base_url + self._below_base(path)
+        request = _Request(method, url, body=body, headers=whole, **how)
         data = await self._transport.request(call, request)
         if make is None:
             return data  # type: ignore[no-any-return]
@@ -1199,8 +1163,7 @@ class Function:
     __call__ = run
 
     def create(self, /, **input: Any) -> Prediction:
-        """Create a prediction and return it at once; it is yours to follow and
-        cancel."""
+        """Create a prediction and return it at once; it is yours to follow."""
         call = _Call(self._client)
         run = _run_for(call, self._ref, input, _Options(wait=False))
         made: Prediction = call.run(run.create())
@@ -1825,14 +1788,14 @@ async def _pages_of(call: _Call, list_method: Any) -> AsyncIterator[Page[Any]]:
         yield page
 
 
-def _created(
+def _create_only(
     kind: Any, client: Client, target: _Target, input: Any, options: _Options
 ) -> Any:
     """Create a run, and no more: it is the caller's to follow."""
     if target.cog:
         raise ValueError("a container keeps no runs: use run() or stream() with it")
     call = _Call(client, options.timeout, options.api_token)
-    run = _Run(call, target, input, options, made=kind)
+    run = _Run(call, target, input, options, kind)
     return call.run(run.create())
 
 
@@ -1908,7 +1871,7 @@ class Predictions(Namespace):
             stream=stream,
             extra=extra,
         )
-        made: Prediction = _created(
+        made: Prediction = _create_only(
             Prediction, self._client, _target(ref), input, options
         )
         return made
@@ -2335,7 +2298,7 @@ class Trainings(Namespace):
             webhook_completed=webhook_completed,
         )
         target = _Target(_version_path(*named) + "/trainings")
-        made: Training = _created(Training, self._client, target, input, options)
+        made: Training = _create_only(Training, self._client, target, input, options)
         return made
 
     def get(self, id: str) -> Training:
@@ -2964,8 +2927,7 @@ def _is_running(run: Mapping[str, Any]) -> bool:
 
 
 class _Target:
-    """What a reference names, and what was learnt of it; all runs of a map share
-    one."""
+    """What a reference names, and what was learnt of it; shared in a map."""
 
     def __init__(
         self,
@@ -2984,8 +2946,7 @@ class _Target:
         self.fields: dict[str, _Field] | None = None  # a container's, once asked for
 
     async def look_up(self, call: _Call) -> None:
-        """Learn once per client whether the version iterates; a failure stops no
-        run."""
+        """Learn, once per client, whether the version iterates; failures are let be."""
         if self.iterates is not None or not self.version or self.model is None:
             return
         known = call.client._iterates
@@ -3001,8 +2962,7 @@ class _Target:
         self.iterates = known[self.version]
 
     async def resolve_latest(self, call: _Call) -> bool:
-        """Turn a model that is not official into its latest version; False without
-        one."""
+        """Turn a model that is not official into its latest version, if it has one."""
         if self.version:  # another run of the same map has done it meanwhile
             return True
         if self.model is None:
@@ -3173,7 +3133,7 @@ class _Run:
         target: _Target,
         input: Any,
         options: _Options,
-        made: type[Prediction] | None = None,
+        kind: type[Prediction] | None = None,
     ) -> None:
         self.interval = call.client.poll_interval  # a wrong one is told at once
         self.call = call
@@ -3181,17 +3141,15 @@ class _Run:
         self.target = target
         self.options = options
         self.hold = options.hold
-        self.made: Any = made or Prediction
+        self.kind: Any = kind or Prediction
         self.inputs = _Inputs(options.strategy)
         self.body = dict(options.body, input=self.inputs.encode(input))
         self.prediction: Any = None
         # Awaited right before the creating request leaves, and once the id is known;
         # set by a batch that keeps a journal.
         self.before_creation: Callable[[], Awaitable[None]] | None = None
-        self.created: Callable[[], Awaitable[None]] | None = None
-        self.hands_over = (
-            False  # whether the prediction is the caller's once it is made
-        )
+        self.after_creation: Callable[[], Awaitable[None]] | None = None
+        self.hands_over = False  # whether it is the caller's own once it is made
         self.creation: _Request | None = None  # sent, and not answered yet
         self.stopped = False  # whether it was given up: that is done once
         self.cancelled = False
@@ -3264,7 +3222,7 @@ class _Run:
             await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
             for _ in range(_TRIES_TO_FIND):
                 self._find(call)
-                if self.prediction is not None or not self._twins():
+                if self.prediction is not None or not self._rivals():
                     break
                 await call.sleep(_SETTLES / 3)  # they may be given up in this moment
         if self.prediction is None:
@@ -3290,54 +3248,55 @@ class _Run:
         """
         creation, client = self.creation, self.client
         assert creation is not None
-        if self.made is Training:  # they are in another list
+        if self.kind is Training:  # they are in another list
             return
-        look = client._looks.since(call, creation.sent_at + _SETTLES)
+        look = client._listings.since(call, creation.sent_at + _SETTLES)
         sent_at = look.server_time - (look.at - creation.sent_at)
         since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
-        with client._looks.lock:  # so that no two take the same
-            found = [run for run in look.runs if self._fits(run, since)]
-            twins = self._twins()
+        with client._listings.lock:  # so that no two take the same
+            found = [run for run in look.runs if self._could_be_this(run, since)]
+            twins = self._rivals()
             if len(found) != 1 + len(twins) or not all(run.stopped for run in twins):
                 return
-            client._made.append(found[0]["id"])
-            self.prediction = self.made(found[0], client)
+            client._own_runs.append(found[0]["id"])
+            self.prediction = self.kind(found[0], client)
 
-    def _twins(self) -> list[_Run]:
+    def _rivals(self) -> list[_Run]:
         """The other runs on the same input whose creations are not answered."""
         return [run for run in list(_open_runs) if run._is_like(self)]
 
     def _is_like(self, other: Any) -> bool:
-        """Whether it is another run whose creation is not answered, on the same
-        input."""
+        """Whether it is another unanswered run on the same input."""
         if self is other or self.prediction is not None or self.creation is None:
             return False
         same = self.client is other.client and self.creation.url == other.creation.url
         return same and self.creation.body == other.creation.body
 
-    def _fits(self, run: Mapping[str, Any], since: str) -> bool:
+    def _could_be_this(self, run: Mapping[str, Any], since: str) -> bool:
         """Whether a run of the account's could be this one."""
         if run.get("input") != self.body["input"] or not _is_running(run):
             return False
         is_new = str(run.get("created_at"))[:19] >= since
-        return is_new and self.target.is_of(run) and run["id"] not in self.client._made
+        return (
+            is_new and self.target.is_of(run) and run["id"] not in self.client._own_runs
+        )
 
     def _listen(self) -> None:
         """Wait on a thread for the answer that names it, and cancel it then."""
         creation = self.creation
         if creation is None or creation.exchange is None or creation.exchange.is_left:
             return
-        work = functools.partial(self._heard, creation.exchange)
+        work = functools.partial(self._hear, creation.exchange)
         with contextlib.suppress(RuntimeError):  # where there are no more threads
             self.is_listening = True
             threading.Thread(target=work, name="replicate-late", daemon=True).start()
 
-    def _heard(self, exchange: _Exchange) -> None:
+    def _hear(self, exchange: _Exchange) -> None:
         _late.add(exchange)
         try:
             call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
             data = _read_created(_unpacked(exchange.receive(call, True)))
-            self.prediction = self.made(data, self.client)
+            self.prediction = self.kind(data, self.client)
             if _is_running(self.prediction):
                 _in_place(self.cancel(call))
         except (*_BROKEN, ReplicateError) as failure:
@@ -3350,8 +3309,8 @@ class _Run:
         """Create the prediction and return it; from then on it is the caller's."""
         self.hands_over = True
         async with self:
-            await self._created()
-            await self._tell()
+            await self._create()
+            await self._update()
         return self.prediction
 
     async def start(self) -> None:
@@ -3359,9 +3318,9 @@ class _Run:
         if self.prediction is not None:
             return
         await self.target.look_up(self.call)
-        await self._created()
-        if self.created is not None:
-            await self.created()
+        await self._create()
+        if self.after_creation is not None:
+            await self.after_creation()
         if self.target.model is None:  # a bare id: the prediction knows its model
             made: Any = self.prediction
             owner, _, name = str(made.get("model")).partition("/")
@@ -3373,7 +3332,7 @@ class _Run:
         """Go on with a prediction that exists, in place of creating one."""
         self.prediction = prediction
 
-    async def _created(self) -> None:
+    async def _create(self) -> None:
         await self.inputs.upload(self.call)
         if self.before_creation is not None:
             await self.before_creation()
@@ -3390,7 +3349,7 @@ class _Run:
             body["version"] = self.target.version
         hold = self._hold()
         headers = {**self.options.headers, "Content-Type": "application/json"}
-        headers["Accept-Encoding"] = "gzip" if zlib is not None else "identity"
+        headers["Accept-Encoding"] = _UNPACKED
         if hold:
             headers["Prefer"] = "wait" if hold == _HOLD else f"wait={hold}"
         self.creation = _Request(
@@ -3400,18 +3359,18 @@ class _Run:
             body=json.dumps(body, allow_nan=False).encode(),
             headers=headers,
             once=True,
-            noun=self.made.__name__.lower(),
+            noun=self.kind.__name__.lower(),
             hold=hold,
             makes_run=True,
             patient=True,
         )
         data = await self.client._transport.request(self.call, self.creation)
-        self.prediction = self.made(data, self.client)
+        self.prediction = self.kind(data, self.client)
         self.creation = None
-        self.client._made.append(data["id"])
+        self.client._own_runs.append(data["id"])
 
-    def _teller(self) -> Callable[[], Awaitable[None]] | None:
-        return None if self.options.on_update is None else self._tell
+    def _updater(self) -> Callable[[], Awaitable[None]] | None:
+        return None if self.options.on_update is None else self._update
 
     def _hold(self) -> int:
         """Seconds that the server is asked to hold the creating request."""
@@ -3420,7 +3379,7 @@ class _Run:
         left = self.call.deadline - self.call.clock.now()
         return int(max(0, min(self.hold, left - 1)))  # by then the id is to be here
 
-    async def _tell(self) -> None:
+    async def _update(self) -> None:
         """Show on_update the state of the run, where that is news."""
         on_update = self.options.on_update
         if on_update is None or self.told == self.prediction:
@@ -3434,9 +3393,9 @@ class _Run:
         """Follow it to its end, and return the output."""
         async with self:
             await self.start()
-            await _ended(self.call, self.prediction, self._teller())
+            await _ended(self.call, self.prediction, self._updater())
             _must_have_succeeded(self.call, self.prediction)
-        return self._shown(self.prediction.get("output"))
+        return self._as_output(self.prediction.get("output"))
 
     async def items(self) -> AsyncIterator[Any]:
         """Yield None once it is created, and then the output's items as they come."""
@@ -3444,10 +3403,10 @@ class _Run:
         async with self:
             await self.start()
             yield None
-            items = _items(self.call, self.prediction, self._teller())
+            items = _items(self.call, self.prediction, self._updater())
             async with _Closing(items):
                 async for item in items:
-                    yield self._shown(item)
+                    yield self._as_output(item)
 
     async def events(self) -> AsyncIterator[Any]:
         """Yield None once it is created, and then events."""
@@ -3457,21 +3416,20 @@ class _Run:
             await self.start()
             yield None
             use_files = self.options.use_file_output
-            batches = _events(self.call, self.prediction, use_files, self._teller())
+            batches = _events(self.call, self.prediction, use_files, self._updater())
             async with _Closing(batches):
                 async for batch in batches:
                     for event in batch:
                         yield event
 
-    def _shown(self, value: Any) -> Any:
+    def _as_output(self, value: Any) -> Any:
         if not self.options.use_file_output:
             return value
         return _files(value, self.client)
 
 
 # Runs that nobody has followed to their end yet. Added to and taken from by all
-# threads,
-# one step each; looked through by _find() and at the end of the interpreter.
+# threads, one step each; looked through by _find() and when the interpreter ends.
 _open_runs: set[_Run] = set()
 # Where late answers are waited for; the same holds for it.
 _late: set[_Exchange] = set()
@@ -3533,7 +3491,18 @@ def _at_exit() -> None:
 atexit.register(_at_exit)
 
 
-class _Look:
+async def _newest_runs(call: _Call, **how: Any) -> AsyncIterator[list[Any]]:
+    """Yield the pages of the account's runs, the newest first; how: as for _Request."""
+    path: str | None = "/predictions"
+    seen = set()
+    while path is not None and path not in seen:
+        seen.add(path)
+        page: Any = await call.client._fetched(call, "GET", path, **how)
+        yield [run for run in _listed(page.get("results")) if isinstance(run, dict)]
+        path = _neighbour(page.get("next"), ())
+
+
+class _Listing:
     """One look at the account's newest runs."""
 
     def __init__(
@@ -3545,42 +3514,31 @@ class _Look:
         self.runs = runs
 
 
-class _Looks:
+class _Listings:
     """Looks at the newest runs, shared by all that are given up in the same moment."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()  # held during a look: the others want its result
-        self.last: _Look | None = None
+        self.last: _Listing | None = None
 
-    def since(self, call: _Call, moment: float) -> _Look:
+    def since(self, call: _Call, moment: float) -> _Listing:
         """A look that began at or after a moment."""
         with self.lock:
             if self.last is None or self.last.began < moment:
-                self.last = self._look(call)
+                self.last = _in_place(self._look(call))
             return self.last
 
-    def _look(self, call: _Call) -> _Look:
-        path, runs, now, began = "/predictions", [], time.time(), call.clock.now()
-        at = began
-        for number in range(_LOOK_PAGES):
-            url = call.client.base_url + call.client._below_base(path)
-            request = _Request("GET", url, tries=1)
-            answer = _in_place(call.client._transport.open(call, request))
-            try:
-                page = _read_object(answer.read(_ANSWER_MOST, call.left))
-            finally:
-                answer.close()
-            date = _parse_date(answer.headers.get("date", ""))
-            if not number and date is not None:
-                at, now = call.clock.now(), date
-            found = [run for run in page.get("results") or () if isinstance(run, dict)]
-            runs += found
-            path = page.get("next")
-            if not isinstance(path, str) or path in ("", "null"):
-                break
-            if not any(_is_running(run) for run in found):
-                break
-        return _Look(began, at, now, runs)
+    async def _look(self, call: _Call) -> _Listing:
+        began, seen = call.clock.now(), []
+        pages = _newest_runs(call, tries=1)
+        async with _Closing(pages):
+            async for runs in pages:
+                seen.append(runs)
+                at, server_time = call.clock.now(), call.client._transport.server_time()
+                is_last = len(seen) == _LOOK_PAGES
+                if is_last or not any(_is_running(run) for run in runs):
+                    break
+        return _Listing(began, at, server_time, [run for runs in seen for run in runs])
 
 
 class _Polls:
@@ -3593,9 +3551,8 @@ class _Polls:
     def __init__(self, pace: float) -> None:
         self.gap = 1 / (_POLLS_A_SECOND * pace)  # seconds from one look to the next
         # Shared by all threads; touched only while the lock is held.
-        self.lock = (
-            threading.RLock()
-        )  # what garbage collection closes may come here too
+        # Reentrant, as what garbage collection closes may come here, too.
+        self.lock = threading.RLock()
         self.waiting: set[str] = set()  # ids of runs that are not over
         self.ended: dict[str, Any] = {}  # those of them that are over, as a page tells
         self.next_look = 0.0  # when the next look is free
@@ -3659,24 +3616,25 @@ class _Polls:
 
     async def _read_pages(self, call: _Call) -> None:
         """Learn which of the waiting runs are over, from the newest back."""
-        path, left, number = "/predictions", set(self.waiting), 0
+        left, number = set(self.waiting), 0
+        most = min(2 + self.begun // 100, _CROWD_PAGES)
+        pages = _newest_runs(call, patient=True)
         try:
-            while left and path and number < min(2 + self.begun // 100, _CROWD_PAGES):
-                number += 1
-                page: Any = await call.client._fetched(call, "GET", path, patient=True)
-                left.difference_update(self._learn(page.get("results")))
-                following = page.get("next")
-                is_one = isinstance(following, str) and following != "null"
-                path = following if is_one else ""
-        except (APIError, NetworkError, TypeError, ValueError) as failure:
+            async with _Closing(pages):
+                async for runs in pages:
+                    number += 1
+                    left -= self._learn(runs)
+                    if not left or number == most:
+                        break
+        except (APIError, NetworkError, ValueError) as failure:
             _log_warning("no list of runs: %s", failure)
         finally:
             pause = max(_PAGE_GAP, 4 * number * self.gap)
             self.next_page = call.clock.now() + pause
 
-    def _learn(self, results: Any) -> set[str]:
+    def _learn(self, runs: Iterable[Any]) -> set[str]:
         """Note which of a page's runs are over; the ids of all."""
-        told = {str(run.get("id")): run for run in results if isinstance(run, dict)}
+        told = {str(run.get("id")): run for run in runs}
         with self.lock:
             for id in self.waiting.intersection(told):
                 if not _is_running(told[id]):
@@ -3693,8 +3651,7 @@ def _poll_gap(elapsed: float, interval: float) -> float:
 async def _looks(
     call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
 ) -> AsyncIterator[None]:
-    """Look at a run until it is over; yields after each look. tell() is for its
-    news."""
+    """Look at a run until it is over; yields after each look. tell: its news."""
     client, polls = call.client, call.client._polls
     path, seconds = run._path(), min(_POLL_FIRST, client.poll_interval)
     polls.begin(run["id"])
@@ -3795,7 +3752,7 @@ async def _next(items: Any) -> Any:
 #       _draw()         another thread draws the inputs, one at a time
 #       _work()         a task for each: known from the journal, or run, and then kept
 #       _end()          where its outcome goes
-#     _leave()          cancels what still runs; _tell() names it
+#     _leave()          cancels what still runs; _tell_rest() names it
 #   _Journal            the file
 
 
@@ -3882,7 +3839,7 @@ class _Batch:
         try:
             self._begin()
             while await self._more():
-                yield self._shown(self.ready.popleft())
+                yield self._result(self.ready.popleft())
             if self.cause is not None:
                 raise self.cause
         except BaseException as error:
@@ -3892,7 +3849,7 @@ class _Batch:
             try:
                 await self._leave()
             finally:
-                self._tell(cause)
+                self._tell_rest(cause)
 
     def _on_thread(self) -> Iterator[Any]:
         import asyncio
@@ -3922,7 +3879,7 @@ class _Batch:
                     wait([more], timeout=1)  # Windows hears Ctrl-C only in between
                 if not more.result():
                     break
-                yield self._shown(self.ready.popleft())
+                yield self._result(self.ready.popleft())
             if self.cause is not None:
                 raise self.cause
         except BaseException as error:
@@ -3931,7 +3888,7 @@ class _Batch:
         finally:
             atexit.unregister(leave)
             leave()
-            self._tell(cause)
+            self._tell_rest(cause)
 
     def _end_thread(self, thread: threading.Thread, begun: Any) -> None:
         if not thread.is_alive() or begun.exception() is not None:
@@ -3951,7 +3908,7 @@ class _Batch:
         await left.wait()
         await self._leave()
 
-    def _shown(self, outcome: _Outcome) -> Any:
+    def _result(self, outcome: _Outcome) -> Any:
         """What is handed over for an outcome; its error is raised."""
         if self.lines:
             return outcome
@@ -3966,7 +3923,7 @@ class _Batch:
         """What has ended, but was not handed over."""
         return [*self.ready, *self.waiting.values()]
 
-    def _tell(self, cause: BaseException | None) -> None:
+    def _tell_rest(self, cause: BaseException | None) -> None:
         """Name what was cancelled, and what was not handed over (promise 2)."""
         told = ""
         if self.cancelled:
@@ -4093,27 +4050,27 @@ class _Batch:
             at = _time_text(time.time())
             await self._note(outcome, at=at, input=run.body["input"])
 
-        async def created() -> None:
+        async def after_creation() -> None:
             await self._note(outcome, id=run.prediction["id"])
 
-        run.before_creation, run.created = before_creation, created
+        run.before_creation, run.after_creation = before_creation, after_creation
         known = self.journal.known(outcome)
         if known is None:
             return False
         outcome.id = known["id"]
         if "status" not in known:
-            await self._find(run, known["id"])
+            await self._go_on_with(run, known["id"])
             return False
         outcome.status = known["status"]
         outcome.metrics = known.get("metrics")
-        outcome.output = run._shown(known.get("output"))
+        outcome.output = run._as_output(known.get("output"))
         outcome.files = known.get("files") or []
         lacking = len(_files_in(outcome.output)) - len(outcome.files)
         if self.save is not None and lacking:
             await self._keep(outcome)
         return True
 
-    async def _find(self, run: _Run, id: str) -> None:
+    async def _go_on_with(self, run: _Run, id: str) -> None:
         """Go on with a run that was created; where it has failed, run it again."""
         found = None
         path = _path("predictions", id)
@@ -4140,7 +4097,7 @@ class _Batch:
             outcome.id = made.get("id")
             outcome.status = made.get("status")
             outcome.metrics = made.get("metrics")
-            outcome.output = run._shown(made.get("output"))
+            outcome.output = run._as_output(made.get("output"))
         if run.target.iterates and outcome.output is None:
             outcome.output = []
         if not run._may_run():
@@ -4253,7 +4210,8 @@ class _Journal:
         self.runs: dict[str, dict[str, tuple[int, int | None]]] = {}
         # The places of creations without an answer, by digest and index.
         self.sent: dict[tuple[str, int], int] = {}
-        self.unsure: set[str] = set()  # digests of those that may exist all the same
+        # Digests of those that may exist all the same, and why that is not certain.
+        self.unsure: dict[str, str] = {}
         self.files: set[str] = set()  # names that results have
         self.last = -1  # the greatest index
         # Lines that are not on the disk yet. The loop adds, and the one commit that
@@ -4365,7 +4323,7 @@ class _Journal:
             return {"id": id} if place is None else self._at(place)
         if digest in self.unsure:
             raise ReplicateError(
-                f"input {index} may have been created before; that cannot be told now, "
+                f"input {index} may have been created before ({self.unsure[digest]}), "
                 "so it was not created again"
             )
         if runs is None and index <= self.last:
@@ -4410,50 +4368,73 @@ class _Journal:
                 await self._search(call, target, rerun)
             except (ReplicateError, ValueError) as error:
                 _log_warning("what was created before cannot be told: %s", error)
-                self.unsure = {digest for digest, _ in self.sent}
+                for digest, _ in self.sent:
+                    self.unsure[digest] = "that cannot be told now"
         for digest, runs in self.runs.items():  # popitem() is to give results first
             best = sorted(runs.items(), key=lambda run: (run[1][1] is None, run[1][0]))
             self.runs[digest] = dict(reversed(best))
 
     async def _search(self, call: _Call, target: _Target, rerun: bool) -> None:
         times = [_moment(self._at(place)["at"]) for place in self.sent.values()]
-        in_place = _Call(call.client, None, call.token, _IN_PLACE)
-        looks = call.client._looks
-        look = await call.face.in_thread(looks.since, in_place, call.clock.now())
-        ahead = look.server_time - time.time()
-        since = _time_text(min(times) + ahead - _CLOCK_PLAY)
-        await self._match(call, target, since, rerun)
-        if self.sent and time.time() - max(times) < _YOUNG:
+        first, last = min(times), max(times)
+        await self._match(call, target, first, rerun)
+        if self.sent and time.time() - last < _YOUNG:
             await call.sleep(_LOOK_AGAIN)  # it may not be listed yet
-            await self._match(call, target, since, rerun)
+            await self._match(call, target, first, rerun)
 
     async def _match(
-        self, call: _Call, target: _Target, since: str, rerun: bool
+        self, call: _Call, target: _Target, first: float, rerun: bool
     ) -> None:
         """Go through the account's runs, newest first; ended ones count, too."""
         known = {id for runs in self.runs.values() for id in runs}
-        waiting: dict[str, list[tuple[str, int]]] = {}
-        for key, place in self.sent.items():
-            input = json.dumps(self._at(place)["input"], sort_keys=True)
-            waiting.setdefault(input, []).append(key)
-        make = functools.partial(_page, Prediction, "/predictions")
-        first = await call.client._fetched(call, "GET", "/predictions", make)
-        async for page in _walk(call, first):
-            for run in page:
-                if str(run.get("created_at"))[:19] < since[:19]:
-                    return
-                may_be = _is_running(run) or run.get("status") == "succeeded"
-                if run["id"] in known or not may_be or not target.is_of(run):
-                    continue
-                if run.get("data_removed") and not rerun:
-                    text = "may be one, but its data is removed: see rerun_expired"
-                    raise ReplicateError(f"{run['id']} {text}")
-                keys = waiting.get(json.dumps(run.get("input"), sort_keys=True))
-                if keys:
-                    digest, index = keys.pop()
-                    line = _line(index, digest, id=run["id"])
-                    self._learn(line, 0)
-                    await self.add(call, line)
+        inputs = {key: self._at(place)["input"] for key, place in self.sent.items()}
+        pages = _newest_runs(call)
+        async with _Closing(pages):
+            async for runs in pages:
+                ahead = call.client._transport.server_time() - time.time()
+                since = _time_text(first + ahead - _CLOCK_PLAY)
+                for run in runs:
+                    if str(run.get("created_at"))[:19] < since[:19]:
+                        return
+                    if run.get("id") not in known and target.is_of(run):
+                        await self._take(call, run, inputs, rerun)
+
+    async def _take(
+        self, call: _Call, run: Any, inputs: dict[Any, Any], rerun: bool
+    ) -> None:
+        """Note for which of the unanswered creations a run of the account's is."""
+        if not _is_running(run) and run.get("status") != "succeeded":
+            return
+        if run.get("data_removed") and not rerun:
+            text = "may be one, but its data is removed: see rerun_expired"
+            raise ReplicateError(f"{run['id']} {text}")
+        alike = [key for key in inputs if inputs[key] == run.get("input")]
+        if alike:
+            digest, index = alike[-1]
+            del inputs[digest, index]
+            line = _line(index, digest, id=run["id"])
+            self._learn(line, 0)
+            await self.add(call, line)
+            return
+        for key in inputs:
+            if _may_be_told(inputs[key], run.get("input")) and not rerun:
+                why = f"as {run['id']}, of another form: see rerun_expired"
+                self.unsure[key[0]] = why
+
+
+def _may_be_told(sent: Any, told: Any) -> bool:
+    """Whether an API could tell an input so: with defaults, and files elsewhere."""
+    if isinstance(sent, dict) and isinstance(told, dict):
+        if not sent.keys() <= told.keys():
+            return False
+        return all(_may_be_told(sent[name], told[name]) for name in sent)
+    if isinstance(sent, list) and isinstance(told, list):
+        if len(sent) != len(told):
+            return False
+        return all(_may_be_told(*pair) for pair in zip(sent, told))
+    if isinstance(sent, str) and sent.startswith("data:"):
+        return _is_file(told)
+    return bool(sent == told)
 
 
 def _line(index: int, digest: str, **more: Any) -> dict[str, Any]:
@@ -4589,7 +4570,7 @@ class _Decoder:
                 self.data.append(value)
             elif not line:
                 if self.data:
-                    events.append(self._made())
+                    events.append(self._complete())
                 self.event, self.data, self.retry = "", [], None
                 self.size = len(self.rest[0])
             elif field == "event":
@@ -4598,7 +4579,7 @@ class _Decoder:
                 self._note(field, value)
         return events
 
-    def _made(self) -> ServerSentEvent:
+    def _complete(self) -> ServerSentEvent:
         word = self.event or "message"
         kind = _KINDS.get(word) or _EventType(word)
         return ServerSentEvent(kind, "\n".join(self.data), self.last_id, self.retry)
@@ -4687,7 +4668,7 @@ class _Stream:
         looks = _looks(self.call, self.run, tell)
         async with _Closing(looks):
             while True:
-                heard = self._heard(looks, tell)
+                heard = self._until_drop(looks, tell)
                 async with _Closing(heard):
                     async for batch in heard:
                         yield batch
@@ -4697,13 +4678,13 @@ class _Stream:
                 if lost or await _next(looks) is _END:
                     return
 
-    async def _heard(
+    async def _until_drop(
         self, looks: Any, tell: Callable[[], Awaitable[None]] | None
     ) -> AsyncIterator[list[ServerSentEvent]]:
         """The events of one connection, until it drops."""
         again = set(self.seen)  # a server that begins anew is not believed twice
         self.heard_at = self.call.clock.now()
-        answer = await self._opened()
+        answer = await self._open()
         if answer is None:
             return
         batches = self._read(answer.blocks(self.call), again, looks, tell)
@@ -4766,7 +4747,7 @@ class _Stream:
                 break
         return batch, None
 
-    async def _opened(self) -> _Answer | None:
+    async def _open(self) -> _Answer | None:
         headers = {
             "Accept": "text/event-stream",
             "Cache-Control": "no-store",
@@ -4825,8 +4806,7 @@ class _Stream:
         await tell()
 
     def _is_time_to_tell(self) -> bool:
-        """Logs are put together for on_update now and then: each time they are
-        copied."""
+        """Whether logs are to be put together for on_update, which copies them."""
         now = self.call.clock.now()
         if now - self.told_at < _TELL_GAP:
             return False
@@ -4858,8 +4838,7 @@ class _Stream:
 
 
 def _cog_request(method: str, url: str, **more: Any) -> _Request:
-    """A request to a container, which gets neither the token nor the caller's
-    headers."""
+    """A request to a container: neither token nor the caller's headers."""
     return _Request(method, url, bare=True, **more)
 
 
@@ -4891,8 +4870,7 @@ class _CogRun(_Run):
         self.end: Any = None  # what the container says at the end
 
     async def start(self) -> None:
-        """Wait for the container to be up; check the inputs' names, which it would
-        not."""
+        """Wait for the container to be up; check the inputs' names: it does not."""
         while self.target.fields is None:
             schema = await _cog_schema(self.call, self.target.cog)
             if schema is None and await self._is_starting():
@@ -4927,7 +4905,7 @@ class _CogRun(_Run):
             async with _Closing(parts):
                 async for _ in parts:
                     pass
-        return self._shown(self.prediction.get("output"))
+        return self._as_output(self.prediction.get("output"))
 
     async def items(self) -> AsyncIterator[Any]:
         self.is_iterated = True
@@ -4938,7 +4916,7 @@ class _CogRun(_Run):
             async with _Closing(parts):
                 async for kind, value in parts:
                     if kind == "output":
-                        yield self._shown(value)
+                        yield self._as_output(value)
 
     async def events(self) -> AsyncIterator[Any]:
         self.is_iterated = True
@@ -5025,7 +5003,7 @@ class _CogRun(_Run):
                 raise
             transport = self.client._transport
             raise transport.explained(self.call, self.put, error) from None
-        for part in await self._ended(self.end):
+        for part in await self._take_end(self.end):
             yield part
 
     async def _streamed_parts(
@@ -5058,7 +5036,7 @@ class _CogRun(_Run):
             return "logs", told.get("data") or ""
         return "output", told.get("chunk")
 
-    async def _ended(self, end: Any) -> list[tuple[str, Any]]:
+    async def _take_end(self, end: Any) -> list[tuple[str, Any]]:
         """Take what the container says at the end; what is still to be yielded."""
         if not isinstance(end, dict) or _is_running(end) or not end.get("status"):
             raise NetworkError(
@@ -5066,7 +5044,7 @@ class _CogRun(_Run):
                 "it may still run"
             )
         self.prediction._take({"id": self.id, **self.body, **end})
-        await self._tell()
+        await self._update()
         _must_have_succeeded(self.call, self.prediction)
         if self.is_streamed:
             return [("done", "{}")]
@@ -5115,9 +5093,9 @@ class _Inputs:
         First what there may be much of: it is to cost no more than json.dumps.
         """
         if type(value) is list:
-            return self._listed(value, place)
+            return self._encoded_list(value, place)
         if type(value) is dict:
-            return self._mapped(value, place)
+            return self._encoded_dict(value, place)
         if value is None or isinstance(value, (str, int)):
             return value
         if isinstance(value, float):
@@ -5131,11 +5109,11 @@ class _Inputs:
             return self._file(value, place)
         return self._converted(value, place)
 
-    def _listed(self, value: Iterable[Any], place: tuple[Any, ...]) -> Any:
+    def _encoded_list(self, value: Iterable[Any], place: tuple[Any, ...]) -> Any:
         made = list(value)
         return self._filled(made, enumerate(made), place)
 
-    def _mapped(self, value: Mapping[Any, Any], place: tuple[Any, ...]) -> Any:
+    def _encoded_dict(self, value: Mapping[Any, Any], place: tuple[Any, ...]) -> Any:
         for key in value:
             if not isinstance(key, str):
                 where = _place_of(place)
@@ -5157,9 +5135,9 @@ class _Inputs:
 
     def _converted(self, value: Any, place: tuple[Any, ...]) -> Any:
         if isinstance(value, abc.Mapping):
-            return self._mapped(value, place)
+            return self._encoded_dict(value, place)
         if isinstance(value, _LISTS):
-            return self._listed(value, place)
+            return self._encoded_list(value, place)
         for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
             plain = getattr(value, convert, lambda: value)()
             if type(plain) is not type(value):
@@ -5608,10 +5586,10 @@ async def _description(call: _Call, ref: Any) -> tuple[str, Any]:
 #     _attempt()          once: the answer, read, or why there is none
 #       _followed()       the redirects of a GET; _credentials() for each address
 #         _exchange()     one connection: _send() and _receive() are all that blocks
-#     retry()             _may_repeat() is the rule; the server's word on when, or a
-# guess
+#     retry()             _may_repeat() is the rule; when: the server's word, or a guess
 
 _AGENT = f"replicate-onefile/{__version__}"
+_UNPACKED = "gzip" if zlib is not None else "identity"  # what answers may be packed in
 _OURS = r"([a-z0-9-]{1,63}\.){0,9}replicate\.com"
 _AUTHORITY = (
     r"(?i)(https?)://"
@@ -5624,8 +5602,7 @@ _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 def _log(level: str, text: str, *values: Any) -> None:
-    """Log to the logger "replicate". Where nothing has imported logging, nobody
-    listens."""
+    """Log to the logger "replicate", where anything has imported logging."""
     logging = sys.modules.get("logging")
     if logging is None or not hasattr(logging, "getLogger"):
         return
@@ -5665,8 +5642,7 @@ class _Address:
 
 @functools.lru_cache(maxsize=256)
 def _address(url: str) -> _Address:
-    """Read an address. The only parser of them; ValueError for what it does not
-    take."""
+    """Read an address: the only parser of them. ValueError for what is none."""
     found = re.match(_AUTHORITY, url)
     if found is None:
         raise ValueError("that is no http or https address with a host")
@@ -5774,14 +5750,13 @@ class _Transport:
         self.proxies: Mapping[str, str] | None = None
         if proxies is not None:
             self.proxies = {scheme: _Secret(url) for scheme, url in proxies.items()}
-        self.found_proxies: tuple[Any, Any] = (
-            None,
-            {},
-        )  # replaced whole, never changed
+        # Those of the environment, and its variables then; replaced whole by any thread.
+        self.found_proxies: tuple[Any, Any] = (None, {})
         self.ssl_context = ssl_context  # else made at the first need, always the same
         self.is_given_context = ssl_context is not None
         self.pool = _Pool()
         self.creations, self.others = _Pace(), _Pace()
+        self.dated = ("", 0.0)  # the Date of the API's last answer, and when it came
         self.random = random.random
         weakref.finalize(client, self.pool.close)
 
@@ -5856,6 +5831,7 @@ class _Transport:
             answer = await self._followed(call, request, whole)
             status = str(answer.status)
             if pace is not None and not request.is_elsewhere:
+                self.dated = answer.headers.get("date", ""), time.time()
                 pace.learn(ticket, answer, call.clock.now())
             if answer.status < 300:
                 result = request.read(_unpacked(answer)) if whole else answer
@@ -5874,6 +5850,14 @@ class _Transport:
                 _log("debug", "%s %s %s %d ms, attempt %d", *shown)
         return result, failure
 
+    def server_time(self) -> float:
+        """The API's time by its last answer, else this machine's."""
+        text, came_at = self.dated
+        date = _parse_date(text)
+        if date is None:
+            return time.time()
+        return date + time.time() - came_at
+
     def _pace(self, request: _Request) -> _Pace | None:
         """Who spaces such requests; only the API tells its limits."""
         if request.bare or request.file:
@@ -5884,7 +5868,7 @@ class _Transport:
         """Send it, and follow the redirects of a GET."""
         url, trusted, request.is_elsewhere = request.url, not request.bare, False
         for _ in range(_REDIRECTS_MOST):
-            address = self._opened(call, url)
+            address = self._read_address(call, url)
             credentials = {}
             if trusted:
                 credentials = self._credentials(call, request, address)
@@ -5907,7 +5891,7 @@ class _Transport:
                 )
         raise http.client.HTTPException("it redirects for ever")
 
-    def _opened(self, call: _Call, url: str) -> _Address:
+    def _read_address(self, call: _Call, url: str) -> _Address:
         try:
             return _address(url)
         except ValueError as error:
@@ -5960,8 +5944,7 @@ class _Transport:
         return (*address.origin, _proxy(_Secret(url)))
 
     def _proxies_of_environment(self) -> Mapping[str, str]:
-        """urllib's rules; looked up anew when one of the usual variables has
-        changed."""
+        """urllib's rules; looked up anew when one of the variables has changed."""
         variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
         seen, proxies = self.found_proxies
         if variables != seen:
@@ -6039,8 +6022,7 @@ class _Transport:
         return text
 
     def _refusal(self, call: _Call, request: _Request, answer: _Answer) -> APIError:
-        """The error that an answer tells of: problem details (RFC 9457), or any
-        text."""
+        """The error that an answer tells of: problem details (RFC 9457), or text."""
         try:
             body = _unpacked(answer, _ERROR_MOST).decode("utf-8", "replace")
         except ValueError:
@@ -6077,8 +6059,7 @@ class _Transport:
     def explained(
         self, call: _Call, request: _Request, error: BaseException
     ) -> ReplicateError:
-        """A failure of the network as one line for people: what failed, why, what to
-        do."""
+        """A failure of the network in a line: what failed, why, what to do."""
         path, sent = request.path, request.sent
         facts: dict[str, Any] = {"method": request.method, "path": path, "_sent": sent}
         unknown = _may_exist(request.noun) if sent else ""
@@ -6228,8 +6209,7 @@ def _head(
     credentials: Mapping[str, str],
     proxy: _Proxy | None,
 ) -> _SecretBytes:
-    """The head of a request; here and in the sending alone does the token stand in
-    clear."""
+    """The head of a request: here, and where it is sent, the token is in clear."""
     target = address.target
     headers = {"User-Agent": _AGENT, **request.headers, **credentials}
     if proxy is not None and address.scheme == "http":
@@ -6272,15 +6252,13 @@ def _proxy(url: str) -> _Proxy:
 
 
 def _has_dots(path: str) -> bool:
-    """Whether a path could be read as another one: . or .. as a segment, also
-    quoted."""
+    """Whether a path has . or .. as a segment, also quoted: it may be another."""
     plain = urllib.parse.unquote(path).replace("\\", "/")
     return not {".", ".."}.isdisjoint(plain.split("/"))
 
 
 def _is_of_a_signal_handler(error: BaseException) -> bool:
-    """Whether the caller's own signal handler raised it: then it is not ours to
-    explain."""
+    """Whether the caller's own signal handler raised it: it is not ours, then."""
     import signal
 
     if threading.current_thread() is not threading.main_thread():
@@ -6322,9 +6300,8 @@ class _Pace:
     def __init__(self) -> None:
         # Shared by all threads; touched only while the lock is held, and nobody waits
         # while he holds it.
-        self.lock = (
-            threading.RLock()
-        )  # what garbage collection closes may come here too
+        # Reentrant, as what garbage collection closes may come here, too.
+        self.lock = threading.RLock()
         self.left = math.inf  # requests that may leave in this window
         self.ends_at = math.inf  # when the next window begins
         self.length = 0.0  # seconds that a window lasts
@@ -6567,8 +6544,7 @@ if ssl is not None:
 
 
 class _Secret(str):
-    """Text that does not show in a repr, so that no dump of local variables shows
-    it."""
+    """Text that does not show in a repr, nor in a dump of local variables."""
 
     def __repr__(self) -> str:
         return "'***'"
@@ -6595,8 +6571,7 @@ class _Connection:
         self.is_cut = False
 
     def connect(self, host: str, port: int, limit: _Limit) -> None:
-        """Connect to the first of a host's addresses that answers; all share the
-        time."""
+        """Connect to the first address of a host that answers; all share the time."""
         found = _addresses(host, port, limit, self)
         failure = OSError("the host has no address")
         for number, (family, kind, protocol, _, address) in enumerate(found):
@@ -6654,8 +6629,7 @@ class _Connection:
         self.sock.do_handshake()  # now that cut() would end it
 
     def send(self, data: bytes, limit: _Limit) -> None:
-        """Send all of it; each block has its own time, where sendall has one for
-        all."""
+        """Send all of it; each block has its own time: sendall has one for all."""
         view = memoryview(data)
         for start in range(0, len(view), _BLOCK):
             self.go_on()
@@ -6697,8 +6671,7 @@ class _Connection:
             self.buffer, self.at = self.buffer[self.at :] + more, 0
 
     def holds(self, start: bytes) -> bool:
-        """Whether what has arrived already begins with a pattern, and goes on after
-        it."""
+        """Whether what has arrived begins with a pattern, and goes on after it."""
         found = re.compile(start).match(self.buffer, self.at)
         return found is not None and found.end() < len(self.buffer)
 
@@ -6717,8 +6690,7 @@ class _Connection:
         return True
 
     def quiet(self) -> bool:
-        """Whether nothing is to be read while it idles: no end, no answer unasked
-        for."""
+        """Whether nothing is to be read while it idles: no end, no stray answer."""
         if self.at < len(self.buffer):
             return False
         try:
@@ -6801,9 +6773,8 @@ class _Answer:
         self.pieces: list[bytes] = []  # until then; whoever is interrupted can go on
         self.is_over = False  # whether the end of the body was reached
         self.has_begun = False  # whether a chunk of it was
-        self.left: float = (
-            math.inf
-        )  # bytes to come of the body, or of its present chunk
+        # Bytes to come of the body, or of its present chunk.
+        self.left: float = math.inf
         self.chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
         self.length = _content_length(self.headers)
         if method == "HEAD" or self.status in (204, 304) or method == "CONNECT":
@@ -6848,8 +6819,7 @@ class _Answer:
 
     @property
     def is_measured(self) -> bool:
-        """Whether the body tells its own end; without that, a cut-off looks like
-        one."""
+        """Whether the body tells its own end; else a cut looks like one."""
         return self.chunked or self.length is not None
 
     def read_block(self, most: float, limit: _Limit) -> bytes:
@@ -6885,8 +6855,7 @@ class _Answer:
         return line.strip()
 
     def _start_chunk(self, limit: _Limit) -> None:
-        """Read a chunk's size (RFC 9112, section 7.1), after the last one the
-        trailers."""
+        """Read a chunk's size (RFC 9112, 7.1), after the last one the trailers."""
         if self.has_begun:
             self._line(limit)  # the end of the chunk before
         self.has_begun = True
@@ -6923,8 +6892,7 @@ class _Answer:
             return b""
 
     async def blocks(self, call: _Call, most: int = _BLOCK) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises what is in _BROKEN where it is cut
-        short."""
+        """Yield the body as it arrives. Raises of _BROKEN where it is cut short."""
         limit = functools.partial(call.left, self.patience)
         try:
             while not self.is_over:
@@ -6939,8 +6907,7 @@ class _Answer:
             self.close()
 
     def close(self) -> None:
-        """Give the connection back where the body was read to its end, else close
-        it."""
+        """Give the connection back after the end of the body, else close it."""
         if self.is_closed:
             return
         connection, self.connection = self.connection, _NO_CONNECTION
@@ -6969,9 +6936,8 @@ class _Pool:
 
     def __init__(self) -> None:
         # Shared by all threads of a client; touched only while the lock is held.
-        self.lock = (
-            threading.RLock()
-        )  # what garbage collection closes may come here too
+        # Reentrant, as what garbage collection closes may come here, too.
+        self.lock = threading.RLock()
         self.kept: dict[Any, list[_Connection]] = {}  # newest last; no empty lists
         self.number = 0
         self.swept_at = 0.0  # by the wall clock
