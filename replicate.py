@@ -213,6 +213,7 @@ _READY_SHARE = 2  # results that nobody takes, times concurrency, before no more
 _ALIKE_MOST = 10  # like failures in a row, and the rest of a batch would fail too
 _MARKED_SINCE = (0, 3, 9)  # the Cog that began to mark iterators in the schema
 _PARTS_MOST = 20  # of one value's schema that are read: references go in circles
+_INPUTS_MOST = 1_000  # of a model: a schema with more is not one
 _SHOWN_MOST = 20  # names or choices that a message lists
 
 # Forms.
@@ -224,6 +225,7 @@ _LOCKED_BYTE = 1 << 30  # Windows locks bytes: one that no journal reaches
 _INLINE_MOST = 256 << 10  # of a file that goes as a data URI: the API's advice
 _UPLOAD_MOST = 100 << 20  # of a file that the files API takes
 _MEMORY_MOST = 2 << 20  # of a file in memory; what is more goes to disk
+_READ_MOST = 1 << 30  # of a file that is read whole; larger ones are to be saved
 _NAME_MOST = 200  # of a file's name: file systems take 255, numbers are added
 _CELL = 500  # of a table's cell: more than any terminal is wide
 _LOG_TAIL = 1 << 14  # of the logs in which a progress bar is looked for
@@ -2178,7 +2180,7 @@ class Models(Namespace):
     def create(
         self,
         owner: str,
-        name: str,
+        name: str | None = None,
         *,
         visibility: str,
         hardware: str | Hardware,
@@ -2190,6 +2192,7 @@ class Models(Namespace):
         extra: Mapping[str, Any] | None = None,
     ) -> Model:
         """Create a model, "public" or "private", on a hardware's sku. POST /models"""
+        owner, name = _owner_name(owner, name)
         body = _body(
             extra,
             owner=owner,
@@ -2768,8 +2771,10 @@ async def _chunks(call: _Call, url: str, size: int) -> AsyncIterator[bytes]:
         await blocks.aclose()
 
 
-async def _written(call: _Call, url: str, file: Any, restarts: bool = True) -> Any:
-    """Write a file's content into an open one, and return that."""
+async def _written(
+    call: _Call, url: str, file: Any, restarts: bool = True, most: float = math.inf
+) -> Any:
+    """Write a file's content, of `most` bytes, into an open one, and return that."""
     blocks: Any = _Download(call, url, restarts).blocks()
     written = 0
     try:
@@ -2777,15 +2782,18 @@ async def _written(call: _Call, url: str, file: Any, restarts: bool = True) -> A
             if place < written:
                 file.seek(0)
                 file.truncate()
-            await call.face.in_thread(file.write, block)
             written = place + len(block)
+            if written > most:
+                text = "is too large for memory: save() it, or take iter_bytes()"
+                raise ReplicateError(f"{_shown_url(url)} {text}")
+            await call.face.in_thread(file.write, block)
     finally:
         await blocks.aclose()
     return file
 
 
 async def _content(call: _Call, url: str) -> bytes:
-    memory = await _written(call, url, io.BytesIO())
+    memory = await _written(call, url, io.BytesIO(), most=_READ_MOST)
     content: bytes = memory.getvalue()
     return content
 
@@ -5373,6 +5381,13 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+# What is read of a schema: there may be any number of other keys.
+_KEYWORDS = (
+    "default description enum format ge items le maximum minimum nullable properties"
+    " required type x-cog-array-display x-cog-array-type x-order"
+)
+
+
 class _Field:
     """One input of a model, from its schema."""
 
@@ -5458,11 +5473,11 @@ def _is_of(value: Any, kind: str) -> bool:
     return isinstance(value, known.get(kind, object))
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
+def _nearest(word: str, known: Sequence[str], likeness: float = 0.5) -> str:
     """The end of a message about an unknown word: what was meant, or what there is."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, 1, 0.5)
+    near = difflib.get_close_matches(word, known, 1, likeness)
     if near:
         return f": did you mean {near[0]!r}?"
     more = " ..." if len(known) > _SHOWN_MOST else ""
@@ -5490,11 +5505,11 @@ def _resolved(schema: Any, openapi: Any) -> dict[str, Any]:
         name = str(part.get("$ref")).rpartition("/")[2]
         beneath = [_found(openapi, "components", "schemas", name)]
         for key in ("allOf", "anyOf", "oneOf"):
-            beneath += _listed(part.get(key))
+            beneath += _listed(part.get(key))[:_PARTS_MOST]
         waiting += [(one, is_open) for one in beneath]
     merged: dict[str, Any] = {}
     for part in reversed(parts):
-        merged.update(part)
+        merged.update((key, part[key]) for key in _KEYWORDS.split() if key in part)
     return dict(merged, types=[*dict.fromkeys(types)])
 
 
@@ -5508,7 +5523,7 @@ def _inputs_of(openapi: Any, part: str = "Input") -> dict[str, _Field]:
     schema = _part(openapi, part)
     required, properties = _listed(schema.get("required")), schema.get("properties")
     fields = []
-    if isinstance(properties, dict):
+    if isinstance(properties, dict) and len(properties) <= _INPUTS_MOST:
         for name, part in properties.items():
             fields.append(_Field(name, part, openapi, name in required))
     fields.sort(key=lambda field: field.order if _is_number(field.order) else math.inf)
@@ -5750,7 +5765,7 @@ class _Transport:
         self.proxies: Mapping[str, str] | None = None
         if proxies is not None:
             self.proxies = {scheme: _Secret(url) for scheme, url in proxies.items()}
-        # Those of the environment, and its variables then; replaced whole by any thread.
+        # The environment's variables, and what they told; replaced whole by any thread.
         self.found_proxies: tuple[Any, Any] = (None, {})
         self.ssl_context = ssl_context  # else made at the first need, always the same
         self.is_given_context = ssl_context is not None
@@ -5964,28 +5979,30 @@ class _Transport:
         route = self._route(address)
         # One that must not be sent twice goes over no connection that may just close.
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
-        connection = self.pool.take(route, most_age) or _Connection(route)
         head = _head(request, address, credentials, route[3])
-        exchange = _Exchange(self, request, connection)
+        exchange = _Exchange(self, request, route)
         request.exchange, request.sent_at = exchange, call.clock.now()
         send = functools.partial(exchange.send, call, head)
         receive = functools.partial(exchange.receive, call, whole)
         face: Any = call.face
         try:
+            exchange.take_kept(most_age)
             if not face.on_loop:
                 send()
                 return receive()
+            connection = exchange.connection
             await face.on_wire(connection, send)
             await face.readable(connection, call.part(exchange.patience).left)
             if request.makes_run:  # its answer is read also where its task is cancelled
                 return await face.in_thread(receive)
             return await face.on_wire(connection, receive)
         except BaseException as error:
-            is_late = isinstance(error, socket.timeout) or not isinstance(
-                error, _BROKEN
-            )
-            may_come = is_late and exchange.sent and not connection.is_cut
-            if not (request.makes_run and may_come):  # else _Run sees to it
+            is_broken = isinstance(error, _BROKEN)
+            is_late = isinstance(error, socket.timeout)
+            may_come = request.makes_run and exchange.sent
+            if exchange.connection.is_cut or (is_broken and not is_late):
+                may_come = False
+            if not may_come:  # else _Run sees to it
                 exchange.leave()
             raise
 
@@ -6101,12 +6118,10 @@ class _Exchange:
     midst of an answer, another may go on.
     """
 
-    def __init__(
-        self, transport: _Transport, request: _Request, connection: _Connection
-    ) -> None:
+    def __init__(self, transport: _Transport, request: _Request, route: Any) -> None:
         self.transport = transport
         self.request = request
-        self.connection = connection
+        self.connection = _Connection(route)
         self.sent = False  # whether the server may have seen the request
         self.answer: _Answer | None = None  # once its head is here
         self.patience: float | None = None  # seconds until its head has to be here
@@ -6115,6 +6130,13 @@ class _Exchange:
         self.using = threading.Lock()  # held by the thread that sends or receives
         # Set by any thread, once and for ever: nobody wants the answer any more.
         self.is_left = False
+
+    def take_kept(self, most_age: float) -> None:
+        """Use a connection that is kept, where one is of use."""
+        connection = self.connection
+        self.connection = (
+            self.transport.pool.take(connection.key, most_age) or connection
+        )
 
     @contextlib.contextmanager
     def _use(self) -> Iterator[None]:
@@ -6954,11 +6976,19 @@ class _Pool:
                 self.number -= 1
                 if not kept:
                     del self.kept[key]
-            age = time.time() - connection.kept_at
-            own = connection.process == os.getpid()
-            if own and 0 <= age < most_age and connection.quiet():
-                return connection
+            try:
+                if self._is_of_use(connection, most_age):
+                    return connection
+            except BaseException:  # of a signal handler
+                connection.close()
+                raise
             connection.close()
+
+    def _is_of_use(self, connection: _Connection, most_age: float) -> bool:
+        if connection.process != os.getpid():
+            return False
+        age = time.time() - connection.kept_at
+        return 0 <= age < most_age and connection.quiet()
 
     def keep(self, connection: _Connection) -> None:
         """Keep a connection; the oldest ones are closed, by age and by number."""
@@ -7461,7 +7491,7 @@ def _parted(name: str, words: list[str]) -> Any:
         option, equals, text = word.partition("=")
         if option not in known:
             plain = option.strip("-").replace("-", "_")
-            near = _nearest(option, [*known])
+            near = _nearest(option, [*known], 0.75)
             raise ValueError(f"write {plain}=VALUE; no option {option}{near}")
         field, kind = known[option]
         if kind and not equals:
@@ -8015,13 +8045,9 @@ def _resource_command(asked: Any) -> int:
             name += "s"
         if name == "show":
             name = "get"
-        if name == "schema" and words and path in (["models"], ["deployments"]):
-            asked.help = True
-            asked.words = [words[0]]
-            if path == ["deployments"]:
-                asked.words = ["deployments/" + words[0]]
-            return _run_command(asked)
         path.append(name)
+        if _is_run_in_go(path, [*words]):
+            return _run_as_in_go(asked, path, [*words])
         if name not in verbs:
             if thing is default_client:
                 verbs.update(_COMMANDS)
@@ -8036,6 +8062,28 @@ def _resource_command(asked: Any) -> int:
         raise ValueError(f"{' '.join(path)} is to be followed{_nearest('', [*verbs])}")
     _show_result(_called(thing, words), asked)
     return 0
+
+
+def _is_run_in_go(path: list[str], words: list[str]) -> bool:
+    """Whether the Go command line takes these words as `run` takes its own."""
+    import inspect
+
+    if not words or path[1:] == ["schema"]:
+        return bool(words) and path[0] in ("models", "deployments")
+    if path != ["predictions", "create"] or "=" in words[0]:
+        return False
+    names = {word.partition("=")[0] for word in words[1:] if "=" in word}
+    return not names <= inspect.signature(predictions.create).parameters.keys()
+
+
+def _run_as_in_go(asked: Any, path: list[str], words: list[str]) -> int:
+    """`models schema MODEL`, `deployments schema NAME`, `predictions create MODEL`."""
+    if path[0] == "deployments":
+        words[0] = "deployments/" + words[0]
+    if path[1] == "schema":
+        asked.help, words = True, words[:1]
+    asked.words = words
+    return _run_command(asked)
 
 
 def _verbs(thing: Any) -> dict[str, Any]:
