@@ -4771,8 +4771,7 @@ class _Stream:
             _log("debug", "no stream of %s: %s", self.run.get("id"), error)
             self.is_gone = True
             return None
-        kind = answer.headers.get("content-type", "").partition(";")[0]
-        if kind.strip().lower() == "text/event-stream":
+        if answer.media_type == "text/event-stream":
             return answer
         answer.close()
         self.is_gone = True
@@ -4996,8 +4995,7 @@ class _CogRun(_Run):
     ) -> AsyncIterator[tuple[str, Any]]:
         """Run it to its end: pairs of an event's kind and value, then done."""
         answer = await self._sent(accept)
-        kind = answer.headers.get("content-type", "").partition(";")[0]
-        self.is_streamed = kind.strip().lower() == "text/event-stream"
+        self.is_streamed = answer.media_type == "text/event-stream"
         try:
             if self.is_streamed:
                 parts = self._streamed_parts(answer.blocks(self.call))
@@ -6388,15 +6386,18 @@ class _Pace:
 
 def _told_limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
     """ratelimit-remaining and ratelimit-reset (seconds), where both are numbers."""
-    if "ratelimit-remaining" not in headers:
+    left = headers.get("ratelimit-remaining", "")
+    reset = _seconds(headers.get("ratelimit-reset", ""))
+    if reset is None or not re.fullmatch("[0-9]{1,9}", left):
         return None
-    left = re.fullmatch("[0-9]{1,9}", headers["ratelimit-remaining"])
-    reset = re.fullmatch(
-        r"([0-9]{1,6})(\.[0-9]{0,9})?", headers.get("ratelimit-reset", "")
-    )
-    if left is None or reset is None:
-        return None
-    return int(left[0]), float(reset[0])
+    return int(left), reset
+
+
+def _seconds(text: str) -> float | None:
+    """A number of seconds, as headers have it; None for what is none."""
+    text = text.strip()
+    is_one = re.fullmatch(r"[0-9]{1,1000}(\.[0-9]{0,9})?", text)
+    return float(text) if is_one else None
 
 
 def _retry_after(
@@ -6407,30 +6408,30 @@ def _retry_after(
     Retry-After in seconds or as a date (RFC 9110, section 10.2.3), "retry_after" in the
     JSON of the body; of a 429 also ratelimit-reset, or the words "resets in ~30s".
     """
-    after = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,1000}(\.[0-9]{0,9})?", after):
-        return float(after)
-    if after:
-        date = _parse_date(after)
-        if date is not None:
-            return max(0.0, date - now)
+    after = headers.get("retry-after", "")
+    seconds = _seconds(after)
+    if seconds is not None:
+        return seconds
+    date = _parse_date(after)
+    if date is not None:
+        return max(0.0, date - now)
     data = _parsed(body)
     told = data.get("retry_after") if isinstance(data, dict) else None
     if told is not None and _is_number(told):
         return max(0.0, float(told))
     if status != 429:
         return None
-    reset = re.fullmatch(
-        r"[0-9]{1,9}(\.[0-9]{0,9})?", headers.get("ratelimit-reset", "")
-    )
+    reset = _seconds(headers.get("ratelimit-reset", ""))
     if reset is not None:
-        return float(reset[0])
+        return reset
     words = re.search(r"resets in ~?([0-9]{1,9}(?:\.[0-9]{0,9})?)s", body[:4096])
     return float(words[1]) if words else None
 
 
 def _parse_date(text: str) -> float | None:
     """Unix time of an HTTP date, which is GMT; None for what is no date."""
+    if not text:
+        return None
     import email.utils
 
     try:
@@ -6833,6 +6834,12 @@ class _Answer:
             self.headers[name] = value
         connection = self.headers.get("connection", "").lower()
         self.lasts = protocol == "HTTP/1.1" and "close" not in connection
+
+    @property
+    def media_type(self) -> str:
+        """What its body is, without parameters, as "text/event-stream"."""
+        kind = self.headers.get("content-type", "").partition(";")[0]
+        return kind.strip().lower()
 
     @property
     def is_closed(self) -> bool:
