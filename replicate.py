@@ -2775,7 +2775,8 @@ async def _written(
     call: _Call, url: str, file: Any, restarts: bool = True, most: float = math.inf
 ) -> Any:
     """Write a file's content, of `most` bytes, into an open one, and return that."""
-    blocks: Any = _Download(call, url, restarts).blocks()
+    download = _Download(call, url, restarts)
+    blocks: Any = download.blocks()
     written = 0
     try:
         async for place, block in blocks:
@@ -2783,7 +2784,7 @@ async def _written(
                 file.seek(0)
                 file.truncate()
             written = place + len(block)
-            if written > most:
+            if max(written, download.length or 0) > most:
                 text = "is too large for memory: save() it, or take iter_bytes()"
                 raise ReplicateError(f"{_shown_url(url)} {text}")
             await call.face.in_thread(file.write, block)
@@ -5978,13 +5979,13 @@ class _Transport:
         # One that must not be sent twice goes over no connection that may just close.
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
         head = _head(request, address, credentials, route[3])
-        exchange = _Exchange(self, request, route)
+        exchange = _Exchange(self, request)
         request.exchange, request.sent_at = exchange, call.clock.now()
         send = functools.partial(exchange.send, call, head)
         receive = functools.partial(exchange.receive, call, whole)
         face: Any = call.face
         try:
-            exchange.take_kept(most_age)
+            exchange.open(route, most_age)
             if not face.on_loop:
                 send()
                 return receive()
@@ -5996,11 +5997,9 @@ class _Transport:
             return await face.on_wire(connection, receive)
         except BaseException as error:
             is_broken = isinstance(error, _BROKEN)
-            is_late = isinstance(error, socket.timeout)
-            may_come = request.makes_run and exchange.sent
-            if exchange.connection.is_cut or (is_broken and not is_late):
-                may_come = False
-            if not may_come:  # else _Run sees to it
+            if isinstance(error, socket.timeout):
+                is_broken = False
+            if is_broken or not exchange.may_tell_a_run():  # else _Run sees to it
                 exchange.leave()
             raise
 
@@ -6116,10 +6115,10 @@ class _Exchange:
     midst of an answer, another may go on.
     """
 
-    def __init__(self, transport: _Transport, request: _Request, route: Any) -> None:
+    def __init__(self, transport: _Transport, request: _Request) -> None:
         self.transport = transport
         self.request = request
-        self.connection = _Connection(route)
+        self.connection: Any = None  # once open() was called
         self.sent = False  # whether the server may have seen the request
         self.answer: _Answer | None = None  # once its head is here
         self.patience: float | None = None  # seconds until its head has to be here
@@ -6129,21 +6128,10 @@ class _Exchange:
         # Set by any thread, once and for ever: nobody wants the answer any more.
         self.is_left = False
 
-    def take_kept(self, most_age: float) -> None:
-        """Use a connection that is kept, where one is of use."""
-        connection = self.connection
-        self.connection = (
-            self.transport.pool.take(connection.key, most_age) or connection
-        )
-
-    @contextlib.contextmanager
-    def _use(self) -> Iterator[None]:
-        try:
-            with self.using:
-                yield
-        finally:
-            if self.is_left:
-                self.leave()
+    def open(self, route: Any, most_age: float) -> None:
+        """Take a connection that is kept, or one that is still to be connected."""
+        kept = self.transport.pool.take(route, most_age)
+        self.connection = kept or _Connection(route)
 
     def leave(self) -> None:
         """Let go of the connection; where a thread uses it, that one does so then."""
@@ -6151,57 +6139,74 @@ class _Exchange:
         if not self.using.acquire(blocking=False):
             return
         try:
-            if self.answer is None:
-                self.connection.close()
-            else:
+            if self.answer is not None:
                 self.answer.close()
+            elif self.connection is not None:
+                self.connection.close()
         finally:
             self.using.release()
 
+    def may_tell_a_run(self) -> bool:
+        """Whether an answer may come yet that names a run, for who has left it."""
+        if not (self.request.makes_run and self.sent):
+            return False
+        return not self.connection.is_cut
+
     def send(self, call: _Call, head: bytes) -> None:
         """Connect where that is needed, and send it all."""
-        with self._use():
-            connection, body = self.connection, self.request.body
-            if connection.sock is None:
-                self.transport.connect(call, connection)
-            limit = functools.partial(call.left, self.transport.seconds)
-            connection.go_on()
-            limit()  # raises where there is no time left
-            self.sent = True
-            if body is None or isinstance(body, bytes):
-                connection.send(_SecretBytes(head + (body or b"")), limit)
-                return
-            try:
-                connection.send(head, limit)
-                for block in body:
-                    connection.send(block, limit)
-            except (BrokenPipeError, ConnectionResetError):
-                if connection.is_cut:
-                    raise
-                # Half way it was refused, and the answer may say why.
+        try:
+            with self.using:
+                self._send(call, head)
+        finally:
+            if self.is_left:
+                self.leave()
 
     def receive(self, call: _Call, whole: bool) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
-        with self._use():
-            if self.answer is None:
-                limit = call.part(self.patience).left
-                self.answer = self._answer(limit)
-            answer = self.answer
-            limit = call.part(answer.patience).left
-            if answer.is_closed:  # another thread has read it
-                return answer
-            if answer.status >= 300:
-                answer.body = answer.read_what_comes(_ERROR_MOST, limit)
-            elif whole:
-                answer.body = answer.read(_ANSWER_MOST, limit)
-                if len(answer.body) > _ANSWER_MOST:
-                    raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
-            return answer
+        try:
+            with self.using:
+                return self._receive(call, whole)
+        finally:
+            if self.is_left:
+                self.leave()
 
-    def _answer(self, limit: _Limit) -> _Answer:
-        pool, seconds = self.transport.pool, self.transport.seconds
-        patience = None if self.request.hold is None else seconds
-        return _Answer(self.connection, self.request.method, limit, pool, patience)
+    def _send(self, call: _Call, head: bytes) -> None:
+        connection, body = self.connection, self.request.body
+        if connection.sock is None:
+            self.transport.connect(call, connection)
+        limit = functools.partial(call.left, self.transport.seconds)
+        connection.go_on()
+        limit()  # raises where there is no time left
+        self.sent = True
+        if body is None or isinstance(body, bytes):
+            connection.send(_SecretBytes(head + (body or b"")), limit)
+            return
+        try:
+            connection.send(head, limit)
+            for block in body:
+                connection.send(block, limit)
+        except (BrokenPipeError, ConnectionResetError):
+            if connection.is_cut:
+                raise
+            # Half way it was refused, and the answer may say why.
+
+    def _receive(self, call: _Call, whole: bool) -> _Answer:
+        seconds = None if self.request.hold is None else self.transport.seconds
+        if self.answer is None:
+            limit, pool = call.part(self.patience).left, self.transport.pool
+            method = self.request.method
+            self.answer = _Answer(self.connection, method, limit, pool, seconds)
+        answer = self.answer
+        limit = call.part(seconds).left
+        if answer.is_closed:  # another thread has read it
+            return answer
+        if answer.status >= 300:
+            answer.body = answer.read_what_comes(_ERROR_MOST, limit)
+        elif whole:
+            answer.body = answer.read(_ANSWER_MOST, limit)
+            if len(answer.body) > _ANSWER_MOST:
+                raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
+        return answer
 
 
 def _may_repeat(failure: ReplicateError, once: bool) -> bool:
