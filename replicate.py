@@ -206,7 +206,7 @@ _REDIRECTS_MOST = 10  # as urllib
 _INTERIM_MOST = 20  # 1xx answers: more is a fault
 _HEADERS_MOST = 200  # lines of a head, or of trailers: more is a fault
 _NAME_LONGEST = 400  # characters of "owner/name" that are read
-_SEEN_MOST = 10_000  # ids of a stream's events that are remembered
+_SEEN_MOST = 5_000  # ids of a stream's events before those of earlier are forgotten
 _NESTED_MOST = 200  # levels of an input: json.dumps, in C, takes more than that
 _LOOK_AHEAD = 10_000  # results of a batch that wait for one before them
 _READY_SHARE = 2  # results that nobody takes, times concurrency, before no more is run
@@ -4664,7 +4664,8 @@ class _Stream:
         self.url = run._url("stream")  # a later answer may not name it any more
         self.shown = 0  # characters of output that were handed over
         self.last_id = ""
-        self.seen: dict[str, bool] = {}  # ids, the newest last
+        self.seen: set[str] = set()  # ids of events, up to _SEEN_MOST
+        self.seen_before: set[str] = set()  # and as many of those that came earlier
         self.logs: list[str] = []  # what came since the run's logs were put together
         self.is_gone = False
         self.is_done = False  # whether it has told the end of the run
@@ -4691,7 +4692,9 @@ class _Stream:
         self, looks: Any, tell: Callable[[], Awaitable[None]] | None
     ) -> AsyncIterator[list[ServerSentEvent]]:
         """The events of one connection, until it drops."""
-        again = set(self.seen)  # a server that begins anew is not believed twice
+        again = (
+            self.seen | self.seen_before
+        )  # a server that begins anew is not believed twice
         self.heard_at = self.call.clock.now()
         answer = await self._open()
         if answer is None:
@@ -4735,8 +4738,9 @@ class _Stream:
     ) -> tuple[list[ServerSentEvent], ModelError | None]:
         """Note what events tell: those to be handed on, and why the run has failed."""
         batch: list[ServerSentEvent] = []
-        for event in events:
+        if events:
             self.heard_at = self.call.clock.now()
+        for event in events:
             if event.id in again:
                 continue
             self._remember(event.id)
@@ -4782,9 +4786,9 @@ class _Stream:
         if not id:
             return
         self.last_id = id
-        self.seen[id] = True
-        if len(self.seen) > _SEEN_MOST:
-            del self.seen[next(iter(self.seen))]
+        self.seen.add(id)
+        if len(self.seen) == _SEEN_MOST:
+            self.seen, self.seen_before = set(), self.seen
 
     def _end(self, event: ServerSentEvent) -> ModelError | None:
         """The failure that an error, or done, tells of; None for a success."""
