@@ -2509,7 +2509,7 @@ class Accounts(Namespace):
 
 # How a file in an output begins: an address with a host, or the head of a data URI.
 _FILE = (
-    r"(?ai)https?://(?:[^\s/?#@]*@)?"
+    r"(?ai)https?://(?:[^\s/?#@\[\]\\]*@)?"
     r"(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]|\Z)"
     r"|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,"
 )
@@ -5667,7 +5667,7 @@ def _address(url: str) -> _Address:
     scheme, host = found[1].lower(), found[2].lower().strip("[]")
     if not host.isascii():
         host = host.encode("idna").decode()  # a UnicodeError is a ValueError
-    labels = host.rstrip(".").split(".")
+    labels = re.sub(r"\.\Z", "", host).split(".")
     if ":" not in host and not all(0 < len(label) < 64 for label in labels):
         raise ValueError(
             "a part of its host's name is empty, or longer than 63 letters"
