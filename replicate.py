@@ -2509,7 +2509,7 @@ class Accounts(Namespace):
 
 # How a file in an output begins: an address with a host, or the head of a data URI.
 _FILE = (
-    r"(?ai)https?://(?:[^\s/?#@\[\]\\]*@)?"
+    r"(?ai)https?://(?:[^\s/?#@\[\]]*@)?"
     r"(?:[^\s/?#:@\[\]\\]+|\[[\da-f:.]+\])(?::\d*)?(?:[/?#]|\Z)"
     r"|data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+(?:=[\w.+\"-]+)?)*,"
 )
