@@ -88,9 +88,12 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
     _P = ParamSpec("_P")
     _Dict = Dict[str, Any]
+    _Object = Mapping[str, Any]  # JSON's
+    _Headers = Mapping[str, str]
     _List = List
     _Ref = Union[str, "Model", "Version", "Deployment"]
     _Limit = Callable[[], Union[float, None]]  # seconds that an operation may take now
+    _Tell = Callable[[], Awaitable[None]]  # shows the state of a run, or notes it
 else:
     # None in an interpreter built without it, which still reaches http:// addresses.
     ssl = getattr(http.client, "ssl", None)
@@ -205,7 +208,6 @@ _CROWD_PAGES = 50  # pages that are read for the runs of a crowd
 _REDIRECTS_MOST = 10  # as urllib
 _INTERIM_MOST = 20  # 1xx answers: more is a fault
 _HEADERS_MOST = 200  # lines of a head, or of trailers: more is a fault
-_NAME_LONGEST = 400  # characters of "owner/name" that are read
 _SEEN_MOST = 5_000  # ids of a stream's events before those of earlier are forgotten
 _NESTED_MOST = 200  # levels of an input: json.dumps, in C, takes more than that
 _LOOK_AHEAD = 10_000  # results of a batch that wait for one before them
@@ -359,14 +361,12 @@ class _InPlace:
         """Do what blocks."""
         return work(*args)
 
+    to_the_end = in_thread  # the same for what must not be cut off
+
     async def on_wire(
         self, connection: _Connection, work: Callable[..., _T], *args: Any
     ) -> _T:
         """Do what blocks on a connection."""
-        return work(*args)
-
-    async def to_the_end(self, work: Callable[..., _T], *args: Any) -> _T:
-        """Do what blocks, and must not be cut off."""
         return work(*args)
 
     async def readable(self, connection: _Connection, limit: _Limit) -> None:
@@ -391,32 +391,21 @@ class _OnLoop:
         self, work: Callable[..., _T], *args: Any, urgent: bool = False
     ) -> asyncio.Future[_T]:
         import asyncio
+        from concurrent.futures import Future
 
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_T] = loop.create_future()
+        done: Future[_T] = Future()
         context = contextvars.copy_context()
 
-        def settle(result: Any, error: BaseException | None) -> None:
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
         def job() -> None:
-            if future.cancelled():  # before its turn came
+            if not done.set_running_or_notify_cancel():  # before its turn came
                 return
-            result, failure = None, None
             try:
-                result = context.run(work, *args)
+                done.set_result(context.run(work, *args))
             except BaseException as error:
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(settle, result, failure)
+                done.set_exception(error)
 
         _workers(os.getpid(), urgent).submit(job)
-        return future
+        return asyncio.wrap_future(done)
 
     async def in_thread(self, work: Callable[..., _T], *args: Any) -> _T:
         return await self._submitted(work, *args)
@@ -449,24 +438,20 @@ class _OnLoop:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        seconds = limit()
-        ends_at = None if seconds is None else loop.time() + seconds
         while not connection.arrived():
-            seconds = None if ends_at is None else ends_at - loop.time()
-            if seconds is not None and seconds <= 0:
-                raise socket.timeout("timed out")
+            seconds = limit()  # raises at the end
             woken = asyncio.Event()
             try:
                 loop.add_reader(connection.sock, woken.set)
             except NotImplementedError:  # Windows: then a thread waits
                 return
-            timer = None if seconds is None else loop.call_later(seconds, woken.set)
+            most = _WAIT_MOST if seconds is None else seconds
+            timer = loop.call_later(most, woken.set)
             try:
                 await woken.wait()
             finally:
                 loop.remove_reader(connection.sock)
-                if timer is not None:
-                    timer.cancel()
+                timer.cancel()
 
 
 class _Workers:
@@ -541,6 +526,7 @@ class _Call:
             raise ValueError(f"timeout is a positive number, not {timeout!r}")
         if face is None:
             face = _OnLoop() if _for_twin.get() else _IN_PLACE
+            _for_twin.set(False)  # what the caller's inputs call is no twin
         self.client = client
         self.clock = client._clock
         self.face: Any = face
@@ -572,27 +558,24 @@ class _Call:
         """Seconds since the call was made."""
         return float(self.clock.now() - self.started)
 
-    def left(self, most: float | None = None) -> float | None:
-        """Seconds that an operation may take, None for any; raises at the end."""
-        left = self.deadline - self.clock.now()
-        if most is not None and most < left:
-            return most
+    def left(self, most: float = math.inf, end: float = math.inf) -> float | None:
+        """Seconds that an operation may take, None for any; raises at the end.
+
+        most: the most that it may take. end: a moment that ends all of them.
+        """
+        left = min(self.deadline, end) - self.clock.now()
         if left <= 0:
             raise socket.timeout("timed out")
+        left = min(left, most)
         return None if left == math.inf else left
+
+    def within(self, seconds: float) -> _Limit:
+        """left() of operations that may take so many seconds together, from now."""
+        return functools.partial(self.left, end=self.clock.now() + seconds)
 
     def over(self) -> bool:
         """Whether its time is over; a socket's time-out may come a little early."""
         return bool(self.clock.now() + 0.02 >= self.deadline)
-
-    def part(self, seconds: float | None) -> _Call:
-        """The same call, with a nearer end for a part of it."""
-        part = _Call(self.client, face=self.face)
-        part.timeout, part.token, part.started = self.timeout, self.token, self.started
-        part.deadline = self.deadline
-        if seconds is not None:
-            part.deadline = min(self.deadline, self.clock.now() + seconds)
-        return part
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the call: then PredictionTimeout."""
@@ -662,6 +645,8 @@ class _AsyncIterator(_Generic[_T]):
 
 def _for_a_twin(method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call a method so that it hands over its coroutine, or asynchronous generator."""
+    if "api_token" in kwargs:  # so that no frame's variables show it
+        kwargs["api_token"] = _hidden(kwargs["api_token"])
     before = _for_twin.set(True)
     try:
         return method(*args, **kwargs)
@@ -679,8 +664,6 @@ def _async(method: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
 
     @functools.wraps(method)
     async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if kwargs.get("api_token"):  # so that this frame does not show it
-            kwargs["api_token"] = _hidden(kwargs["api_token"])  # type: ignore[arg-type]
         result: _T = await _for_a_twin(method, args, kwargs)
         return result
 
@@ -739,8 +722,7 @@ class Client:
         pace: float = 1.0,
     ) -> None:
         api_token = _hidden(api_token)
-        if api_token is not None:
-            api_token = _clean_token(api_token, ValueError)
+        self.api_token = api_token
         seconds = getattr(timeout, "read", timeout)
         if seconds is None:
             seconds = _TIMEOUT
@@ -750,7 +732,6 @@ class Client:
             raise ValueError(f"max_retries is a whole number, not {max_retries!r}")
         if not (_is_number(pace) and 0 < pace <= 100):
             raise ValueError(f"pace is a share such as 1.0 or 0.25, not {pace!r}")
-        self._api_token: str | None = api_token
         self._base_url = None if base_url is None else _parse_base_url(base_url)
         self._poll_interval: float | None = None
         if poll_interval is not None:
@@ -759,15 +740,6 @@ class Client:
         self._transport = _Transport(
             self, seconds, max_retries, headers or {}, proxies, ssl_context
         )
-        self._settings = {
-            "base_url": base_url,
-            "timeout": seconds,
-            "max_retries": max_retries,
-            "poll_interval": poll_interval,
-            "headers": self._transport.own_headers,
-            "proxies": self._transport.proxies,
-            "pace": pace,
-        }
         self._polls = _Polls(pace)
         self._listings = _Listings()
         # Both are shared by all threads; what is done to them is one step each.
@@ -790,11 +762,21 @@ class Client:
                 "a client with a token of its own is not pickled: leave api_token out, "
                 "and set REPLICATE_API_TOKEN where the workers run"
             )
-        if self._transport.is_given_context:
+        transport = self._transport
+        if transport.is_given_context:
             raise TypeError(
                 "a client with an ssl_context is not pickled: it has no copy"
             )
-        return _client_of, (self._settings,)
+        settings: _Dict = {
+            "base_url": self._base_url,
+            "timeout": transport.seconds,
+            "max_retries": transport.retries,
+            "poll_interval": self._poll_interval,
+            "headers": transport.own_headers,
+            "proxies": transport.proxies,
+            "pace": self._polls.pace,
+        }
+        return functools.partial(Client, **settings), ()
 
     @property
     def api_token(self) -> str | None:
@@ -803,6 +785,7 @@ class Client:
 
     @api_token.setter
     def api_token(self, token: str | None) -> None:
+        token = _hidden(token)
         self._api_token = None if token is None else _clean_token(token, ValueError)
 
     @property
@@ -1028,21 +1011,22 @@ class Client:
         path: str,
         make: Callable[[Any, Client], _T] | None = None,
         body: Any = None,
-        headers: Mapping[str, str] | None = None,
         **how: Any,
     ) -> _T:
         """One request to the API: `path` below its base, or the address of a page.
 
-        make: makes the result of its JSON. body: bytes, a _Source, or JSON's value.
+        make: makes the result of its JSON. body: text, a _Source, or JSON's value.
         how: more of what _Request takes.
         """
         whole = {"Accept-Encoding": _UNPACKED}
         if isinstance(body, _Source):
             whole.update(body.headers)
-        elif body is not None and not isinstance(body, bytes):
-            body = json.dumps(body, allow_nan=False).encode()
+        elif isinstance(body, str):
+            body = body.encode()
+            whole["Content-Type"] = "text/plain"
+        elif body is not None:
+            body = _json_body(body)
             whole["Content-Type"] = "application/json"
-        whole.update(headers or {})
         url = self.base_url + self._below_base(path)
         request = _Request(method, url, body=body, headers=whole, **how)
         data = await self._transport.request(call, request)
@@ -1060,11 +1044,6 @@ class Client:
             before, v1, rest = path.partition("/v1/")
             return f"/{rest}" if v1 else path
         return path
-
-
-def _client_of(settings: dict[str, Any]) -> Client:
-    """A client as it was pickled: settings, but no token and no connection."""
-    return Client(**settings)
 
 
 def _token_of_environment() -> str:
@@ -1148,11 +1127,8 @@ class Function:
     def __init__(self, client: Client, ref: _Ref, streaming: bool = False) -> None:
         _target(ref)  # a wrong one is told now
         self._client = client
-        self._ref = ref
+        self._ref: Any = ref
         self._streaming = streaming
-
-    def __reduce__(self) -> Any:
-        return type(self), (self._client, self._ref, self._streaming)
 
     def run(self, /, **input: Any) -> Any:
         """Run the model and return its output, as Client.run; f(...) is the same."""
@@ -1166,10 +1142,7 @@ class Function:
 
     def create(self, /, **input: Any) -> Prediction:
         """Create a prediction and return it at once; it is yours to follow."""
-        call = _Call(self._client)
-        run = _run_for(call, self._ref, input, _Options(wait=False))
-        made: Prediction = call.run(run.create())
-        return made
+        return self._client.predictions.create(self._ref, input)
 
     def stream(self, /, **input: Any) -> Iterator[ServerSentEvent]:
         """Run the model and yield its output as events, as Client.stream."""
@@ -1235,7 +1208,7 @@ class Resource(_Dict):
 
     def __init__(self, data: Any = (), client: Client | None = None) -> None:
         super().__init__(data)
-        self.__dict__["_client"] = client or default_client
+        self._client = client or default_client
 
     if not TYPE_CHECKING:  # for checkers, what is not declared is a mistake
 
@@ -1288,10 +1261,9 @@ class Resource(_Dict):
             new = self["urls"]
             self["urls"] = {**urls, **new} if isinstance(new, dict) else urls
 
-    async def _refresh(
-        self, call: _Call, method: str, path: str, read: Callable[[bytes], Any]
-    ) -> None:
-        self._take(await self._client._fetched(call, method, path, read=read))
+    async def _refresh(self, call: _Call, method: str, path: str, **how: Any) -> None:
+        """Take what a request answers; how: as for Client._fetched()."""
+        self._take(await self._client._fetched(call, method, path, **how))
 
 
 # What a repr shows, three of them at most; never a secret.
@@ -1419,12 +1391,13 @@ class Prediction(Resource):
     def reload(self) -> None:
         """Load its present state."""
         call = _Call(self._client)
-        return call.run(self._refresh(call, "GET", self._path(), _read_run))
+        return call.run(self._refresh(call, "GET", self._path(), read=_read_run))
 
     def cancel(self) -> None:
         """Cancel it; one that is over stays as it is."""
         call = _Call(self._client)
-        return call.run(self._refresh(call, "POST", self._path("cancel"), _read_run))
+        path = self._path("cancel")
+        return call.run(self._refresh(call, "POST", path, read=_read_run))
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is over, in failure too: see `status`. Cancels nothing.
@@ -1456,7 +1429,7 @@ class Prediction(Resource):
         when the run fails.
         """
         call = _Call(self._client)
-        return call.iterate(_single_events(call, self, use_file_output))
+        return call.iterate(_events(call, self, use_file_output))
 
     async_reload = _async(reload)
     async_cancel = _async(cancel)
@@ -1482,12 +1455,22 @@ class Training(Prediction):
     _collection = "trainings"
 
 
-class Model(Resource):
+class _Named(Resource):
+    """What is named by its owner and a name."""
+
+    owner: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """What names it: "owner/name"."""
+        return f"{self.get('owner', '')}/{self.get('name', '')}"
+
+
+class Model(_Named):
     """A model: what it is, and its latest version."""
 
     url: str  # its page
-    owner: str
-    name: str
     description: str | None
     visibility: str  # "public" or "private"
     is_official: bool | None  # run by name, always on
@@ -1499,11 +1482,6 @@ class Model(Resource):
     default_example: Prediction | None
     latest_version: Version | None
     _kinds = {"default_example": Prediction, "latest_version": Version}
-
-    @property
-    def id(self) -> str:
-        """What names it: "owner/name"."""
-        return _full_name(self)
 
     @property
     def versions(self) -> Versions:
@@ -1518,30 +1496,18 @@ class Model(Resource):
         """Load its present state."""
         call = _Call(self._client)
         path = _path("models", *_owner_name(self))
-        return call.run(self._refresh(call, "GET", path, _read_object))
+        return call.run(self._refresh(call, "GET", path))
 
     async_predict = _async(predict)
     async_reload = _async(reload)
 
 
-def _full_name(thing: Resource) -> str:
-    """The "owner/name" of a model or deployment; a part that is missing is empty."""
-    return f"{thing.get('owner', '')}/{thing.get('name', '')}"
-
-
-class Deployment(Resource):
+class Deployment(_Named):
     """A model's version on hardware of one's own choosing."""
 
-    owner: str
-    name: str
     # number, model, version, created_at, created_by, configuration (hardware,
     # min_instances, max_instances)
     current_release: Any
-
-    @property
-    def id(self) -> str:
-        """What names it: "owner/name"."""
-        return _full_name(self)
 
     @property
     def predictions(self) -> DeploymentPredictions:
@@ -1709,27 +1675,27 @@ def _version_path(model: Any, *more: Any) -> str:
         model, _, version = model.partition(":")
         rest = [version]
     *name, version = rest or [None]
-    if len(name) > 1:
-        raise ValueError("expected 'owner/name' and a version's id")
     return _path("models", *_owner_name(model, *name), "versions", version)
 
 
-def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON: resources by id, pairs as "owner/name", None left out."""
+def _body(extra: Mapping[str, Any] | None, **fields: Any) -> dict[str, Any]:
+    """The body of a creation or change: resources by id, None left out."""
     body = {}
-    for name, value in params.items():
+    for name, value in fields.items():
         if isinstance(value, Resource):
             value = _segment(value)
-        elif isinstance(value, tuple):
-            value = "/".join(_owner_name(value))
         if value is not None:
             body[name] = value
+    body.update(extra or {})
     return body
 
 
-def _body(extra: Mapping[str, Any] | None, **fields: Any) -> dict[str, Any]:
-    """The body of a creation or change."""
-    return {**_plain(fields), **(extra or {})}
+def _json_body(value: Any) -> bytes:
+    """JSON's text. Raises ValueError or TypeError for what JSON cannot say."""
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError("a value contains itself, or is nested too deeply") from None
 
 
 def _page(kind: Any, asked: str, data: Mapping[str, Any], client: Client) -> Page[Any]:
@@ -1760,7 +1726,7 @@ def _neighbour(address: Any, filters: Iterable[tuple[str, str]]) -> str | None:
     return f"{path}?{urllib.parse.urlencode(pairs + missing)}"
 
 
-async def _walk(call: _Call, page: Page[_T]) -> AsyncIterator[Page[_T]]:
+async def _walk(call: _Call, page: Page[_T], **how: Any) -> AsyncIterator[Page[_T]]:
     """Yield a page and all after it as they are reached, but none a second time."""
     first, seen = page._asked, set()  # the first one's may be a path alone
     yield page
@@ -1769,7 +1735,7 @@ async def _walk(call: _Call, page: Page[_T]) -> AsyncIterator[Page[_T]]:
             return
         seen.add(page.next)
         make = functools.partial(_page, page._kind, page.next)
-        page = await page._client._fetched(call, "GET", page.next, make)
+        page = await page._client._fetched(call, "GET", page.next, make, **how)
         yield page
 
 
@@ -1851,6 +1817,7 @@ class Predictions(Namespace):
         wait: True or 1 to 60 holds the one request so many seconds; it never polls.
         Options as for Client.run; stream is of 1.x. POST /predictions
         """
+        api_token = _hidden(api_token)
         if [version, model, deployment].count(None) != 2:
             raise ValueError(
                 "exactly one of version, model and deployment says what to run"
@@ -1869,7 +1836,7 @@ class Predictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=_hidden(api_token),
+            api_token=api_token,
             stream=stream,
             extra=extra,
         )
@@ -1938,6 +1905,7 @@ class ModelsPredictions(Namespace):
 
         POST /models/{owner}/{name}/predictions
         """
+        api_token = _hidden(api_token)
         return self._client.predictions.create(
             None,
             input,
@@ -1950,7 +1918,7 @@ class ModelsPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=_hidden(api_token),
+            api_token=api_token,
             stream=stream,
             extra=extra,
         )
@@ -1982,6 +1950,7 @@ class DeploymentsPredictions(Namespace):
 
         POST /deployments/{owner}/{name}/predictions
         """
+        api_token = _hidden(api_token)
         return self._client.predictions.create(
             None,
             input,
@@ -1994,7 +1963,7 @@ class DeploymentsPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=_hidden(api_token),
+            api_token=api_token,
             stream=stream,
             extra=extra,
         )
@@ -2026,6 +1995,7 @@ class DeploymentPredictions(Namespace):
         extra: Mapping[str, Any] | None = None,
     ) -> Prediction:
         """Create a prediction, as Predictions.create does."""
+        api_token = _hidden(api_token)
         return self._client.predictions.create(
             None,
             input,
@@ -2038,7 +2008,7 @@ class DeploymentPredictions(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=_hidden(api_token),
+            api_token=api_token,
             stream=stream,
             extra=extra,
         )
@@ -2173,8 +2143,7 @@ class Models(Namespace):
             "QUERY",
             "/models",
             functools.partial(_page, Model, "/models"),
-            query.encode(),
-            headers={"Content-Type": "text/plain"},
+            query,
         )
 
     def create(
@@ -2284,6 +2253,7 @@ class Trainings(Namespace):
         destination: the model of yours that the new version is pushed to. Options as
         for Client.run. POST /models/{owner}/{name}/versions/{id}/trainings
         """
+        api_token = _hidden(api_token)
         named = [version] if model is None else [model, version]
         options = _Options(
             wait=wait,
@@ -2294,7 +2264,7 @@ class Trainings(Namespace):
             on_update=on_update,
             file_encoding_strategy=file_encoding_strategy,
             use_file_output=use_file_output,
-            api_token=_hidden(api_token),
+            api_token=api_token,
             stream=stream,
             extra=extra,
             destination="/".join(_owner_name(destination)),
@@ -2930,7 +2900,7 @@ def _decode_data_uri(uri: str) -> bytes:
 #   whoever leaves `async with run:` by an exception passes _give_up() (promise 3)
 
 
-def _is_running(run: Mapping[str, Any]) -> bool:
+def _is_running(run: _Object) -> bool:
     """Whether a run is not over; a status that is unknown today ends a wait."""
     return run.get("status", "starting") in _RUNNING
 
@@ -2985,7 +2955,7 @@ class _Target:
         self.path, self.version = "/predictions", latest.id
         return True
 
-    def is_of(self, run: Mapping[str, Any]) -> bool:
+    def is_of(self, run: _Object) -> bool:
         """Whether a run of the account's is one of this."""
         if self.version:
             return run.get("version") == self.version
@@ -2993,6 +2963,10 @@ class _Target:
             return run.get("model") == "/".join(self.model)
         owner, name = self.path.split("/")[2:4]
         return run.get("deployment") in (name, f"{owner}/{name}")
+
+
+# An owner, a name or a version in a reference: anything but "." and "..".
+_WORD = r"(?!\.\.?(?:[/:]|\Z))([^\s/:]{1,400})"
 
 
 def _target(ref: object) -> _Target:
@@ -3007,45 +2981,23 @@ def _target(ref: object) -> _Target:
     text = ref if isinstance(ref, str) else ""
     if text[:8].lower().startswith(("http://", "https://")):
         return _cog_target(text)
-    if len(text) == 64 and re.fullmatch("[0-9a-f]*", text):
+    if re.fullmatch("[0-9a-f]{64}", text):
         return _Target(version=text)
-    target = _named_target(text)
-    if target is None:
+    found = re.fullmatch(f"deployments/{_WORD}/{_WORD}", text)
+    if found:
+        return _Target(_path("deployments", found[1], found[2], "predictions"))
+    found = re.fullmatch(f"(?!deployments/){_WORD}/{_WORD}(?::{_WORD})?", text)
+    if found is None:
         raise ValueError(
             f"not a model: {_short(ref)}. Write 'owner/name', 'owner/name:version', a "
             "64-digit version id, 'deployments/owner/name', a Cog container's address, "
             "or give a Model, Version or Deployment"
         )
-    return target
-
-
-def _named_target(text: str) -> _Target | None:
-    """A deployment, a version or a model by its name; None for what is none."""
-    owner, _, rest = text.partition("/")
-    if owner == "deployments":
-        owner, _, name = rest.partition("/")
-        if not _are_names(owner, name):
-            return None
-        return _Target(_path("deployments", owner, name, "predictions"))
-    name, colon, version = rest.partition(":")
-    if not _are_names(owner, name):
-        return None
-    if version == "latest" or not colon:
-        path = _path("models", owner, name, "predictions")
+    owner, name, version = found.groups()
+    path = _path("models", owner, name, "predictions")
+    if version in (None, "latest"):
         return _Target(path, model=(owner, name))
-    if not _are_names(version):
-        return None
     return _Target(version=version, model=(owner, name))
-
-
-def _are_names(*words: str) -> bool:
-    """Whether each can stand as a part of a reference."""
-    for word in words:
-        if word.split() != [word] or not {"/", ":"}.isdisjoint(word):
-            return False
-        if word in (".", "..") or len(word) > _NAME_LONGEST:
-            return False
-    return True
 
 
 def _cog_target(text: str) -> _Target:
@@ -3070,17 +3022,16 @@ class _Options:
         *,
         wait: Any = True,
         timeout: float | None = None,
-        webhook: str | None = None,
         webhook_events_filter: Sequence[str] | None = None,
         cancel_after: str | float | None = None,
         on_update: Callable[[Prediction], Any] | None = None,
         file_encoding_strategy: str | None = None,
         use_file_output: bool = True,
         api_token: str | None = None,
-        stream: bool | None = None,
-        extra: Mapping[str, Any] | None = None,
+        extra: _Object | None = None,
         **fields: Any,
     ) -> None:
+        """fields: more of the body, as webhook and stream."""
         if file_encoding_strategy not in (None, "base64", "url"):
             raise ValueError("file_encoding_strategy is 'base64', 'url' or None")
         if isinstance(webhook_events_filter, (str, bytes)):
@@ -3098,9 +3049,8 @@ class _Options:
             self.headers["Cancel-After"] = _duration(cancel_after)
         if webhook_events_filter is not None:
             fields["webhook_events_filter"] = list(webhook_events_filter)
-        self.body = _plain(dict(fields, webhook=webhook, stream=stream))
-        self.body.update(extra or {})
-        json.dumps(self.body, allow_nan=False)  # what JSON cannot say is told here
+        self.body = _body(extra, **fields)
+        _json_body(self.body)  # what JSON cannot say is told here
 
 
 def _hold_seconds(wait: Any) -> int:
@@ -3156,8 +3106,8 @@ class _Run:
         self.prediction: Any = None
         # Awaited right before the creating request leaves, and once the id is known;
         # set by a batch that keeps a journal.
-        self.before_creation: Callable[[], Awaitable[None]] | None = None
-        self.after_creation: Callable[[], Awaitable[None]] | None = None
+        self.before_creation: _Tell | None = None
+        self.after_creation: _Tell | None = None
         self.hands_over = False  # whether it is the caller's own once it is made
         self.creation: _Request | None = None  # sent, and not answered yet
         self.stopped = False  # whether it was given up: that is done once
@@ -3242,11 +3192,8 @@ class _Run:
         self.cancelled = True
 
     async def cancel(self, call: _Call) -> None:
-        path = self.prediction._path("cancel")
-        answer: Any = await self.client._fetched(
-            call, "POST", path, read=_read_run, once=True
-        )
-        self.prediction._take(answer)
+        run = self.prediction
+        await run._refresh(call, "POST", run._path("cancel"), read=_read_run, once=True)
 
     def _find(self, call: _Call) -> None:
         """Find the prediction of an unanswered creation, where that is certain.
@@ -3260,8 +3207,7 @@ class _Run:
         if self.kind is Training:  # they are in another list
             return
         look = client._listings.since(call, creation.sent_at + _SETTLES)
-        sent_at = look.server_time - (look.at - creation.sent_at)
-        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(sent_at))
+        since = _time_text(creation.sent_at + look.ahead)[:19]
         with client._listings.lock:  # so that no two take the same
             found = [run for run in look.runs if self._could_be_this(run, since)]
             twins = self._rivals()
@@ -3281,7 +3227,7 @@ class _Run:
         same = self.client is other.client and self.creation.url == other.creation.url
         return same and self.creation.body == other.creation.body
 
-    def _could_be_this(self, run: Mapping[str, Any], since: str) -> bool:
+    def _could_be_this(self, run: _Object, since: str) -> bool:
         """Whether a run of the account's could be this one."""
         if run.get("input") != self.body["input"] or not _is_running(run):
             return False
@@ -3330,11 +3276,13 @@ class _Run:
         await self._create()
         if self.after_creation is not None:
             await self.after_creation()
-        if self.target.model is None:  # a bare id: the prediction knows its model
+        await self._update()
+        if self.target.version and self.target.model is None:
+            # A bare id: the prediction knows its model.
             made: Any = self.prediction
-            owner, _, name = str(made.get("model")).partition("/")
-            if _are_names(owner, name):
-                self.target.model = (owner, name)
+            found = re.fullmatch(f"{_WORD}/{_WORD}", str(made.get("model")))
+            if found:
+                self.target.model = (found[1], found[2])
             await self.target.look_up(self.call)
 
     def follow(self, prediction: Any) -> None:
@@ -3345,6 +3293,8 @@ class _Run:
         await self.inputs.upload(self.call)
         if self.before_creation is not None:
             await self.before_creation()
+        if self.target.version:
+            return await self._post()
         try:
             await self._post()
         except APIError as error:
@@ -3365,7 +3315,7 @@ class _Run:
             "POST",
             self.client.base_url + self.target.path,
             read=_read_created,
-            body=json.dumps(body, allow_nan=False).encode(),
+            body=_json_body(body),
             headers=headers,
             once=True,
             noun=self.kind.__name__.lower(),
@@ -3378,7 +3328,7 @@ class _Run:
         self.creation = None
         self.client._own_runs.append(data["id"])
 
-    def _updater(self) -> Callable[[], Awaitable[None]] | None:
+    def _updater(self) -> _Tell | None:
         return None if self.options.on_update is None else self._update
 
     def _hold(self) -> int:
@@ -3425,11 +3375,10 @@ class _Run:
             await self.start()
             yield None
             use_files = self.options.use_file_output
-            batches = _events(self.call, self.prediction, use_files, self._updater())
-            async with _Closing(batches):
-                async for batch in batches:
-                    for event in batch:
-                        yield event
+            events = _events(self.call, self.prediction, use_files, self._updater())
+            async with _Closing(events):
+                async for event in events:
+                    yield event
 
     def _as_output(self, value: Any) -> Any:
         if not self.options.use_file_output:
@@ -3502,25 +3451,16 @@ atexit.register(_at_exit)
 
 async def _newest_runs(call: _Call, **how: Any) -> AsyncIterator[list[Any]]:
     """Yield the pages of the account's runs, the newest first; how: as for _Request."""
-    path: str | None = "/predictions"
-    seen = set()
-    while path is not None and path not in seen:
-        seen.add(path)
-        page: Any = await call.client._fetched(call, "GET", path, **how)
-        yield [run for run in _listed(page.get("results")) if isinstance(run, dict)]
-        path = _neighbour(page.get("next"), ())
+    path = "/predictions"
+    make = functools.partial(_page, Prediction, path)
+    first = await call.client._fetched(call, "GET", path, make, **how)
+    async for page in _walk(call, first, **how):
+        yield [run for run in page if isinstance(run, dict)]
 
 
-class _Listing:
-    """One look at the account's newest runs."""
-
-    def __init__(
-        self, began: float, at: float, server_time: float, runs: list[Any]
-    ) -> None:
-        self.began = began  # by the client's clock, as is the next
-        self.at = at
-        self.server_time = server_time  # then, by the server's
-        self.runs = runs
+# A look at the account's newest runs: when it began, by the client's clock; by how many
+# seconds the server's time is ahead of that; the runs.
+_Listing = namedtuple("_Listing", "began ahead runs")
 
 
 class _Listings:
@@ -3538,16 +3478,16 @@ class _Listings:
             return self.last
 
     async def _look(self, call: _Call) -> _Listing:
-        began, seen = call.clock.now(), []
+        began, seen, ahead = call.clock.now(), [], 0.0
         pages = _newest_runs(call, tries=1)
         async with _Closing(pages):
             async for runs in pages:
                 seen.append(runs)
-                at, server_time = call.clock.now(), call.client._transport.server_time()
+                ahead = call.client._transport.server_time() - call.clock.now()
                 is_last = len(seen) == _LOOK_PAGES
                 if is_last or not any(_is_running(run) for run in runs):
                     break
-        return _Listing(began, at, server_time, [run for runs in seen for run in runs])
+        return _Listing(began, ahead, [run for runs in seen for run in runs])
 
 
 class _Polls:
@@ -3558,12 +3498,13 @@ class _Polls:
     """
 
     def __init__(self, pace: float) -> None:
+        self.pace = pace
         self.gap = 1 / (_POLLS_A_SECOND * pace)  # seconds from one look to the next
         # Shared by all threads; touched only while the lock is held.
         # Reentrant, as what garbage collection closes may come here, too.
         self.lock = threading.RLock()
         self.waiting: set[str] = set()  # ids of runs that are not over
-        self.ended: dict[str, Any] = {}  # those of them that are over, as a page tells
+        self.ended: _Dict = {}  # those of them that are over, as a page tells
         self.next_look = 0.0  # when the next look is free
         self.next_page = 0.0
         self.begun = 0  # how many have waited since there were none
@@ -3658,7 +3599,7 @@ def _poll_gap(elapsed: float, interval: float) -> float:
 
 
 async def _looks(
-    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
+    call: _Call, run: Prediction, tell: _Tell | None = None
 ) -> AsyncIterator[None]:
     """Look at a run until it is over; yields after each look. tell: its news."""
     client, polls = call.client, call.client._polls
@@ -3685,9 +3626,7 @@ async def _looks(
         await tell()
 
 
-async def _ended(
-    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
-) -> None:
+async def _ended(call: _Call, run: Prediction, tell: _Tell | None = None) -> None:
     """Look at a run until it is over, in failure too."""
     looks = _looks(call, run, tell)
     async with _Closing(looks):
@@ -3706,7 +3645,7 @@ def _must_have_succeeded(call: _Call, run: Prediction) -> None:
 
 
 async def _items(
-    call: _Call, run: Prediction, tell: Callable[[], Awaitable[None]] | None = None
+    call: _Call, run: Prediction, tell: _Tell | None = None
 ) -> AsyncIterator[Any]:
     """Yield the items of a run's output as they come, of a growing text its tails.
 
@@ -3717,6 +3656,8 @@ async def _items(
     async with _Closing(looks):
         while True:
             output: Any = run.get("output")
+            if output is None:
+                output = seen  # what says less takes nothing away
             if type(output) is not type(seen):
                 seen = None
             if isinstance(output, list):
@@ -3823,7 +3764,6 @@ class _Batch:
         if journal is not None:
             _Journal(journal).close()  # what is wrong with it is told now
         self.context = contextvars.copy_context()  # the caller's
-        self.context.run(_for_twin.set, False)
         # Filled by the loop, emptied by whoever takes the results: each step is atomic.
         self.ready: deque[_Outcome] = deque()
         # The loop's, and read by others only to be shown, or when the loop is over.
@@ -4296,7 +4236,7 @@ class _Journal:
                 lacking = b"\n"
         self.file.write(lacking)
 
-    def _learn(self, line: Mapping[str, Any], place: int) -> None:
+    def _learn(self, line: _Object, place: int) -> None:
         digest = line["digest"]
         index = line["index"]
         runs = self.runs.setdefault(digest, {})
@@ -4317,12 +4257,12 @@ class _Journal:
         else:
             runs.pop(line["id"], None)
 
-    def _at(self, place: int) -> dict[str, Any]:
+    def _at(self, place: int) -> _Dict:
         self.reader.seek(place)
-        line: dict[str, Any] = json.loads(self.reader.readline())
+        line: _Dict = json.loads(self.reader.readline())
         return line
 
-    def known(self, outcome: _Outcome) -> dict[str, Any] | None:
+    def known(self, outcome: _Outcome) -> _Dict | None:
         """What is known of an input, each once for equal ones: a result, or an id."""
         digest = outcome.digest
         index = outcome.index
@@ -4339,7 +4279,7 @@ class _Journal:
             _log_warning("input %d is not in the journal: it runs anew", index)
         return None
 
-    async def add(self, call: _Call, line: Mapping[str, Any]) -> None:
+    async def add(self, call: _Call, line: _Object) -> None:
         """Append a line; return when it is on the disk. All that wait go at once."""
         import asyncio
 
@@ -4446,7 +4386,7 @@ def _may_be_told(sent: Any, told: Any) -> bool:
     return bool(sent == told)
 
 
-def _line(index: int, digest: str, **more: Any) -> dict[str, Any]:
+def _line(index: int, digest: str, **more: Any) -> _Dict:
     return {"index": index, "digest": digest, **more}
 
 
@@ -4611,23 +4551,12 @@ def _with_file(event: ServerSentEvent, client: Client) -> ServerSentEvent:
     return event
 
 
-async def _single_events(
-    call: _Call, run: Prediction, use_file_output: bool
-) -> AsyncIterator[ServerSentEvent]:
-    """What Prediction.stream yields."""
-    batches = _events(call, run, use_file_output)
-    async with _Closing(batches):
-        async for batch in batches:
-            for event in batch:
-                yield event
-
-
 async def _events(
     call: _Call,
     run: Prediction,
     use_file_output: bool = True,
-    tell: Callable[[], Awaitable[None]] | None = None,
-) -> AsyncIterator[list[ServerSentEvent]]:
+    tell: _Tell | None = None,
+) -> AsyncIterator[ServerSentEvent]:
     """The events of a run, as they come: from its stream, else from looks at it."""
     shown = 0
     if run._url("stream"):
@@ -4636,7 +4565,8 @@ async def _events(
             batches = stream.batches(tell)
             async with _Closing(batches):
                 async for batch in batches:
-                    yield batch
+                    for event in batch:
+                        yield event
         finally:
             stream.put_logs()
         if stream.is_done:
@@ -4650,8 +4580,8 @@ async def _events(
             shown = max(0, shown - len(data))
             if fresh or not data:
                 event = _event("output", fresh)
-                yield [_with_file(event, run._client) if use_file_output else event]
-    yield [_event("done", "{}")]
+                yield _with_file(event, run._client) if use_file_output else event
+    yield _event("done", "{}")
 
 
 class _Stream:
@@ -4671,9 +4601,7 @@ class _Stream:
         self.is_done = False  # whether it has told the end of the run
         self.heard_at = self.told_at = 0.0  # when events came, and on_update was called
 
-    async def batches(
-        self, tell: Callable[[], Awaitable[None]] | None
-    ) -> AsyncIterator[list[ServerSentEvent]]:
+    async def batches(self, tell: _Tell | None) -> AsyncIterator[list[ServerSentEvent]]:
         """Yield its events, over drops, until it is done, gone or of no more use."""
         looks = _looks(self.call, self.run, tell)
         async with _Closing(looks):
@@ -4689,7 +4617,7 @@ class _Stream:
                     return
 
     async def _until_drop(
-        self, looks: Any, tell: Callable[[], Awaitable[None]] | None
+        self, looks: Any, tell: _Tell | None
     ) -> AsyncIterator[list[ServerSentEvent]]:
         """The events of one connection, until it drops."""
         again = (
@@ -4716,7 +4644,7 @@ class _Stream:
         blocks: AsyncIterator[bytes],
         again: set[str],
         looks: Any,
-        tell: Callable[[], Awaitable[None]] | None,
+        tell: _Tell | None,
     ) -> AsyncIterator[list[ServerSentEvent]]:
         decoder = _Decoder()
         async with _Closing(blocks):
@@ -4810,11 +4738,7 @@ class _Stream:
 
     async def _tell_end(self, tell: Callable[[], Awaitable[None]]) -> None:
         """Its stream says that it has succeeded; its metrics are news."""
-        path = self.run._path()
-        fresh: Any = await self.call.client._fetched(
-            self.call, "GET", path, patient=True
-        )
-        self.run._take(fresh)
+        await self.run._refresh(self.call, "GET", self.run._path(), patient=True)
         await tell()
 
     def _is_time_to_tell(self) -> bool:
@@ -4984,7 +4908,7 @@ class _CogRun(_Run):
         return _cog_request(
             "PUT",
             self.url,
-            body=json.dumps(self.body, allow_nan=False).encode(),
+            body=_json_body(self.body),
             headers={
                 "Accept": accept,
                 "Content-Type": "application/json",
@@ -4992,7 +4916,7 @@ class _CogRun(_Run):
             },
             once=True,
             noun="run",
-            hold=None,
+            hold=math.inf,
         )
 
     async def _parts(
@@ -5209,7 +5133,7 @@ class _Source:
         thing: Any,
         name: str | None = None,
         kind: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: _Object | None = None,
         *,
         place: str = "file",
         most: float = _UPLOAD_MOST,
@@ -5228,7 +5152,7 @@ class _Source:
         self.kind = kind or _media_type(name, first)
         if re.search(_CONTROL, self.kind):
             raise ValueError(f"content_type is one as image/png, not {self.kind!r}")
-        self._wrap(name or "file", json.dumps(metadata or {}, allow_nan=False))
+        self._wrap(name or "file", _json_body(metadata or {}).decode())
 
     def _open(self, thing: Any, most: float) -> bytes:
         """Learn where it starts and how long it is, and return its first bytes."""
@@ -5487,12 +5411,12 @@ def _nearest(word: str, known: Sequence[str], likeness: float = 0.5) -> str:
     return f": there are {', '.join(known[:_SHOWN_MOST])}{more}"
 
 
-def _resolved(schema: Any, openapi: Any) -> dict[str, Any]:
+def _resolved(schema: Any, openapi: Any) -> _Dict:
     """A schema with its references and options merged into it, beneath what it says.
 
     `types` are the JSON Schema types of all of them.
     """
-    parts: list[dict[str, Any]] = []
+    parts: list[_Dict] = []
     types: list[str] = []
     waiting = [(schema, True)]  # and whether nothing above it has told a type
     while waiting and len(parts) < _PARTS_MOST:
@@ -5510,13 +5434,13 @@ def _resolved(schema: Any, openapi: Any) -> dict[str, Any]:
         for key in ("allOf", "anyOf", "oneOf"):
             beneath += _listed(part.get(key))[:_PARTS_MOST]
         waiting += [(one, is_open) for one in beneath]
-    merged: dict[str, Any] = {}
+    merged: _Dict = {}
     for part in reversed(parts):
         merged.update((key, part[key]) for key in _KEYWORDS.split() if key in part)
     return dict(merged, types=[*dict.fromkeys(types)])
 
 
-def _part(openapi: Any, name: str) -> dict[str, Any]:
+def _part(openapi: Any, name: str) -> _Dict:
     """A part of a model's schema, as "Input" and "Output"."""
     return _resolved({"$ref": name}, openapi)
 
@@ -5534,7 +5458,7 @@ def _inputs_of(openapi: Any, part: str = "Input") -> dict[str, _Field]:
 
 
 def _faults(
-    input: Mapping[str, Any],
+    input: _Object,
     fields: Mapping[str, _Field],
     unchecked: Iterable[str] = (),
 ) -> list[str]:
@@ -5556,7 +5480,7 @@ def _faults(
     return wrong
 
 
-def _iterates(version: Mapping[str, Any]) -> bool:
+def _iterates(version: _Object) -> bool:
     """Whether a version's output comes item by item: its schema says, or its age."""
     output = _part(version.get("openapi_schema"), "Output")
     if output["types"] != ["array"]:
@@ -5692,10 +5616,10 @@ class _Request:
         *,
         read: Callable[[bytes], Any] | None = None,
         body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        headers: _Headers | None = None,
         once: bool = False,
         noun: str = "",
-        hold: float | None = 0.0,
+        hold: float = 0.0,
         tries: int | None = None,
         makes_run: bool = False,
         patient: bool = False,
@@ -5709,8 +5633,7 @@ class _Request:
         self.headers = headers or {}
         self.once = once  # must not be acted on twice (promise 1)
         self.noun = noun  # what it creates, for messages alone; "" where nothing
-        # Seconds that the server may hold it; None: as long as it takes.
-        self.hold = hold
+        self.hold = hold  # seconds that the server may hold it
         self.tries = tries  # how often at the most; None: as the client says
         # Whether it creates a run of the account's: these keep a pace of their own, and
         # their answer is of use also when whoever asked has left.
@@ -5754,8 +5677,8 @@ class _Transport:
         client: Client,
         seconds: float,
         retries: int,
-        headers: Mapping[str, str],
-        proxies: Mapping[str, str] | None,
+        headers: _Headers,
+        proxies: _Headers | None,
         ssl_context: Any,
     ) -> None:
         self.client = client
@@ -5765,7 +5688,7 @@ class _Transport:
         for name, value in headers.items():
             if re.search(r"[\r\n\0]", name + value):
                 raise ValueError(f"the header {name!r} has a line end in it")
-        self.proxies: Mapping[str, str] | None = None
+        self.proxies: _Headers | None = None
         if proxies is not None:
             self.proxies = {scheme: _Secret(url) for scheme, url in proxies.items()}
         # The environment's variables, and what they told; replaced whole by any thread.
@@ -5940,7 +5863,9 @@ class _Transport:
         found: dict[str, str] = dict(self.own_headers) if to_api else {}
         if any(name.lower() == "authorization" for name in self.own_headers):
             return found
-        token = call.token or self.client._token()
+        token = call.token
+        if token is None:
+            token = self.client._token()
         if token:
             found["Authorization"] = _Secret("Bearer " + token)
         elif to_api and not request.file:
@@ -5961,7 +5886,7 @@ class _Transport:
             return (*address.origin, None)
         return (*address.origin, _proxy(_Secret(url)))
 
-    def _proxies_of_environment(self) -> Mapping[str, str]:
+    def _proxies_of_environment(self) -> _Headers:
         """urllib's rules; looked up anew when one of the variables has changed."""
         variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
         seen, proxies = self.found_proxies
@@ -5975,7 +5900,7 @@ class _Transport:
         call: _Call,
         request: _Request,
         address: _Address,
-        credentials: Mapping[str, str],
+        credentials: _Headers,
         whole: bool,
     ) -> Any:
         """Send it over a connection, and return the answer."""
@@ -5995,7 +5920,7 @@ class _Transport:
                 return receive()
             connection = exchange.connection
             await face.on_wire(connection, send)
-            await face.readable(connection, call.part(exchange.patience).left)
+            await face.readable(connection, call.within(exchange.patience))
             if request.makes_run:  # its answer is read also where its task is cancelled
                 return await face.in_thread(receive)
             return await face.on_wire(connection, receive)
@@ -6010,7 +5935,7 @@ class _Transport:
     def connect(self, call: _Call, connection: _Connection) -> None:
         """Connect to where a connection is to lead, through its proxy."""
         scheme, host, port, proxy = connection.key
-        limit = call.part(self.seconds).left
+        limit = call.within(self.seconds)
         secure = scheme == "https"
         if secure and ssl is None:
             raise ReplicateError(
@@ -6079,7 +6004,7 @@ class _Transport:
     ) -> ReplicateError:
         """A failure of the network in a line: what failed, why, what to do."""
         path, sent = request.path, request.sent
-        facts: dict[str, Any] = {"method": request.method, "path": path, "_sent": sent}
+        facts: _Dict = {"method": request.method, "path": path, "_sent": sent}
         unknown = _may_exist(request.noun) if sent else ""
         if isinstance(error, socket.timeout) and call.over():
             expired = call.expired(unknown)
@@ -6125,9 +6050,8 @@ class _Exchange:
         self.connection: Any = None  # once open() was called
         self.sent = False  # whether the server may have seen the request
         self.answer: _Answer | None = None  # once its head is here
-        self.patience: float | None = None  # seconds until its head has to be here
-        if request.hold is not None:
-            self.patience = transport.seconds + request.hold
+        # Seconds until its head has to be here.
+        self.patience = transport.seconds + request.hold
         self.using = threading.Lock()  # held by the thread that sends or receives
         # Set by any thread, once and for ever: nobody wants the answer any more.
         self.is_left = False
@@ -6195,13 +6119,15 @@ class _Exchange:
             # Half way it was refused, and the answer may say why.
 
     def _receive(self, call: _Call, whole: bool) -> _Answer:
-        seconds = None if self.request.hold is None else self.transport.seconds
+        seconds = self.transport.seconds
+        if self.request.hold == math.inf:
+            seconds = math.inf
         if self.answer is None:
-            limit, pool = call.part(self.patience).left, self.transport.pool
+            limit, pool = call.within(self.patience), self.transport.pool
             method = self.request.method
             self.answer = _Answer(self.connection, method, limit, pool, seconds)
         answer = self.answer
-        limit = call.part(seconds).left
+        limit = call.within(seconds)
         if answer.is_closed:  # another thread has read it
             return answer
         if answer.status >= 300:
@@ -6235,7 +6161,7 @@ class _Garbage(ValueError):
 def _head(
     request: _Request,
     address: _Address,
-    credentials: Mapping[str, str],
+    credentials: _Headers,
     proxy: _Proxy | None,
 ) -> _SecretBytes:
     """The head of a request: here, and where it is sent, the token is in clear."""
@@ -6393,7 +6319,7 @@ class _Pace:
         self.ends_at = min(ends_at, now + _WINDOW_MOST)
 
 
-def _told_limit(headers: Mapping[str, str]) -> tuple[int, float] | None:
+def _told_limit(headers: _Headers) -> tuple[int, float] | None:
     """ratelimit-remaining and ratelimit-reset (seconds), where both are numbers."""
     left = headers.get("ratelimit-remaining", "")
     reset = _seconds(headers.get("ratelimit-reset", ""))
@@ -6409,9 +6335,7 @@ def _seconds(text: str) -> float | None:
     return float(text) if is_one else None
 
 
-def _retry_after(
-    headers: Mapping[str, str], body: str, status: int, now: float
-) -> float | None:
+def _retry_after(headers: _Headers, body: str, status: int, now: float) -> float | None:
     """Seconds that the server asks us to wait; None where it says nothing.
 
     Retry-After in seconds or as a date (RFC 9110, section 10.2.3), "retry_after" in the
@@ -6790,7 +6714,7 @@ class _Answer:
         method: str,
         limit: _Limit,
         pool: _Pool | None = None,
-        patience: float | None = None,
+        patience: float = math.inf,
     ) -> None:
         self.connection = connection
         self.pool = pool  # where the connection may go back to
@@ -6931,10 +6855,10 @@ class _Answer:
 
     async def blocks(self, call: _Call, most: int = _BLOCK) -> AsyncIterator[bytes]:
         """Yield the body as it arrives. Raises of _BROKEN where it is cut short."""
-        limit = functools.partial(call.left, self.patience)
         try:
             while not self.is_over:
                 connection = self.connection
+                limit = call.within(self.patience)
                 await call.face.readable(connection, limit)
                 block = await call.face.on_wire(
                     connection, self.read_block, most, limit
@@ -6958,7 +6882,7 @@ class _Answer:
 _NO_CONNECTION = _Connection(None)  # of an answer that is closed
 
 
-def _content_length(headers: Mapping[str, str]) -> int | None:
+def _content_length(headers: _Headers) -> int | None:
     text = headers.get("content-length")
     if text is None:
         return None
@@ -7487,7 +7411,7 @@ def _parted(name: str, words: list[str]) -> Any:
     """
     import types
 
-    found: dict[str, Any] = {}
+    found: _Dict = {}
     known = {}
     for owners, names, kind, _ in _table(_OPTIONS):
         field = names.split()[-1].strip("-").replace("-", "_")
@@ -7525,7 +7449,7 @@ def _option_value(option: str, kind: str, text: str) -> Any:
         return True
     if not text:
         raise ValueError(f"{option} is to be followed by {kind}")
-    kinds: dict[str, Any] = {"SECONDS": float, "N": int}
+    kinds: _Dict = {"SECONDS": float, "N": int}
     try:
         return kinds.get(kind, str)(text)
     except ValueError:
@@ -7540,12 +7464,12 @@ class _Words:
 
     def __init__(self, fields: Mapping[str, _Field]) -> None:
         self.fields = fields
-        self.input: dict[str, Any] = {}
+        self.input: _Dict = {}
         self.said: set[str] = set()  # names of key=value
         self.unchecked: set[str] = set()  # JSON whatever the schema says, or faulty
         self.faults: list[str] = []
 
-    def read(self, sources: Iterable[str], words: Iterable[str]) -> dict[str, Any]:
+    def read(self, sources: Iterable[str], words: Iterable[str]) -> _Dict:
         """Take what -i gives, and the words; ValueError tells all that is wrong."""
         pairs = [*words]
         for source in sources:
@@ -7744,7 +7668,7 @@ def _train_command(asked: Any) -> int:
     return 0
 
 
-def _show_output(asked: Any, call: _Call, run: _Run, schema: Mapping[str, Any]) -> None:
+def _show_output(asked: Any, call: _Call, run: _Run, schema: _Object) -> None:
     """Follow a run to its end, and show or save its output."""
     is_text = asked.stream or schema.get("x-cog-array-display") == "concatenate"
     try:
@@ -7785,7 +7709,7 @@ def _write_events(events: Any) -> None:
             _terminal.write("\n")
 
 
-def _as_text(output: Any, schema: Mapping[str, Any]) -> str:
+def _as_text(output: Any, schema: _Object) -> str:
     """An output for people and pipes: text as it is, files a line each, else JSON."""
     items = output if isinstance(output, list) else [output]
     if not items or not all(isinstance(item, str) for item in items):
@@ -7808,7 +7732,7 @@ def _is_folder(where: str) -> bool:
 
 
 def _makes_several(
-    schema: Mapping[str, Any], fields: Mapping[str, _Field], input: Mapping[str, Any]
+    schema: _Object, fields: Mapping[str, _Field], input: _Object
 ) -> bool:
     """Whether the output is a list of files, and no input makes it a list of one."""
     items = schema.get("items")
@@ -7845,7 +7769,7 @@ def _manual(
     ref: str,
     description: str,
     fields: Mapping[str, _Field],
-    schema: Mapping[str, Any],
+    schema: _Object,
 ) -> list[list[str]]:
     """A model's inputs and output for people."""
     title = "Inputs:"
@@ -7865,7 +7789,7 @@ def _manual(
     return rows
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _kind(schema: _Object) -> str:
     """What an output is, in words."""
     if schema.get("x-cog-array-display") == "concatenate":
         return "text, as it is made"
@@ -7925,7 +7849,7 @@ class _Lines:
             self._show()
             yield number, input
 
-    def _checked(self, value: Any) -> dict[str, Any]:
+    def _checked(self, value: Any) -> _Dict:
         """A line's input, files for "@path" in it; ValueError tells what is wrong."""
         if not isinstance(value, dict):
             raise ValueError('no JSON object, as {"key": "value"}')
@@ -8102,12 +8026,12 @@ def _run_as_in_go(asked: Any, path: list[str], words: list[str]) -> int:
     return _run_command(asked)
 
 
-def _verbs(thing: Any) -> dict[str, Any]:
+def _verbs(thing: Any) -> _Dict:
     """What can be named below the client or a namespace of it.
 
     That is namespaces, and methods that make requests, which are those with a twin.
     """
-    found: dict[str, Any] = {}
+    found: _Dict = {}
     if isinstance(thing, Client):
         found["search"] = thing.search
     if isinstance(thing, (Client, Namespace)):
@@ -8121,9 +8045,7 @@ def _verbs(thing: Any) -> dict[str, Any]:
     return found
 
 
-def _method_help(
-    thing: Any, path: list[str], verbs: Mapping[str, Any]
-) -> list[list[str]]:
+def _method_help(thing: Any, path: list[str], verbs: _Object) -> list[list[str]]:
     """Help for a namespace, or a method."""
     import inspect
 
@@ -8146,7 +8068,7 @@ def _called(method: Any, words: Iterable[str]) -> Any:
     signature = inspect.signature(method)
     kinds = {one.name: str(one.annotation) for one in signature.parameters.values()}
     given: list[Any] = []
-    named: dict[str, Any] = {}
+    named: _Dict = {}
     for word in words:
         pair = re.fullmatch(r"(\w+)(:?)=(.*)", word, re.DOTALL)
         if pair:
