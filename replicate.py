@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         Iterator,
         List,
         Mapping,
-        NamedTuple,
         Sequence,
         TypeVar,
         Union,
@@ -208,7 +207,7 @@ _CROWD_PAGES = 50  # pages that are read for the runs of a crowd
 _REDIRECTS_MOST = 10  # as urllib
 _INTERIM_MOST = 20  # 1xx answers: more is a fault
 _HEADERS_MOST = 200  # lines of a head, or of trailers: more is a fault
-_SEEN_MOST = 5_000  # ids of a stream's events before those of earlier are forgotten
+_SEEN_MOST = 10_000  # ids of a stream's events that are remembered
 _NESTED_MOST = 200  # levels of an input: json.dumps, in C, takes more than that
 _LOOK_AHEAD = 10_000  # results of a batch that wait for one before them
 _READY_SHARE = 2  # results that nobody takes, times concurrency, before no more is run
@@ -1015,20 +1014,10 @@ class Client:
     ) -> _T:
         """One request to the API: `path` below its base, or the address of a page.
 
-        make: makes the result of its JSON. body: text, a _Source, or JSON's value.
-        how: more of what _Request takes.
+        make: makes the result of its JSON. how: more of what _Request takes.
         """
-        whole = {"Accept-Encoding": _UNPACKED}
-        if isinstance(body, _Source):
-            whole.update(body.headers)
-        elif isinstance(body, str):
-            body = body.encode()
-            whole["Content-Type"] = "text/plain"
-        elif body is not None:
-            body = _json_body(body)
-            whole["Content-Type"] = "application/json"
         url = self.base_url + self._below_base(path)
-        request = _Request(method, url, body=body, headers=whole, **how)
+        request = _Request(method, url, body=body, **how)
         data = await self._transport.request(call, request)
         if make is None:
             return data  # type: ignore[no-any-return]
@@ -1414,13 +1403,7 @@ class Prediction(Resource):
         end. Raises ModelError when the run fails.
         """
         call = _Call(self._client)
-        return call.iterate(self._shown_items(call))
-
-    async def _shown_items(self, call: _Call) -> AsyncIterator[Any]:
-        items = _items(call, self)
-        async with _Closing(items):
-            async for item in items:
-                yield _files(item, self._client)
+        return call.iterate(_items(call, self, self._client))
 
     def stream(self, use_file_output: bool = True) -> Iterator[ServerSentEvent]:
         """Yield the output as events, from the first one. Cancels nothing.
@@ -1429,7 +1412,8 @@ class Prediction(Resource):
         when the run fails.
         """
         call = _Call(self._client)
-        return call.iterate(_events(call, self, use_file_output))
+        client = self._client if use_file_output else None
+        return call.iterate(_events(call, self, client))
 
     async_reload = _async(reload)
     async_cancel = _async(cancel)
@@ -2520,8 +2504,11 @@ def _holds_file(value: Any) -> bool:
 
 
 def _files(value: Any, client: Client | None) -> Any:
-    """A JSON value with its files as FileOutputs: a copy, or itself without any."""
-    if not _holds_file(value):
+    """A JSON value with its files as FileOutputs: a copy, or itself without any.
+
+    client: theirs; None where files stay plain addresses.
+    """
+    if client is None or not _holds_file(value):
         return value
     whole: list[Any] = [value]
     waiting: list[Any] = [whole]
@@ -2673,7 +2660,7 @@ class _Download:
             await transport.retry(self.call, request, failure, tries)
 
     def _request(self) -> _Request:
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {"Accept": "*/*"}
         if self.resumes and self.given:
             headers["Range"] = f"bytes={self.given}-"
             headers["If-Range"] = self.version[0]
@@ -3101,13 +3088,14 @@ class _Run:
         self.options = options
         self.hold = options.hold
         self.kind: Any = kind or Prediction
+        # Of the FileOutputs in its output; None where they stay plain addresses.
+        self.file_client = call.client if options.use_file_output else None
         self.inputs = _Inputs(options.strategy)
         self.body = dict(options.body, input=self.inputs.encode(input))
         self.prediction: Any = None
-        # Awaited right before the creating request leaves, and once the id is known;
-        # set by a batch that keeps a journal.
-        self.before_creation: _Tell | None = None
-        self.after_creation: _Tell | None = None
+        # Notes the input right before the creating request leaves, and the id once it
+        # is known; set by a batch that keeps a journal.
+        self.note: Callable[..., Awaitable[None]] | None = None
         self.hands_over = False  # whether it is the caller's own once it is made
         self.creation: _Request | None = None  # sent, and not answered yet
         self.stopped = False  # whether it was given up: that is done once
@@ -3274,12 +3262,12 @@ class _Run:
             return
         await self.target.look_up(self.call)
         await self._create()
-        if self.after_creation is not None:
-            await self.after_creation()
+        made: Any = self.prediction
+        if self.note is not None:
+            await self.note(id=made["id"])
         await self._update()
         if self.target.version and self.target.model is None:
             # A bare id: the prediction knows its model.
-            made: Any = self.prediction
             found = re.fullmatch(f"{_WORD}/{_WORD}", str(made.get("model")))
             if found:
                 self.target.model = (found[1], found[2])
@@ -3291,8 +3279,8 @@ class _Run:
 
     async def _create(self) -> None:
         await self.inputs.upload(self.call)
-        if self.before_creation is not None:
-            await self.before_creation()
+        if self.note is not None:
+            await self.note(at=_time_text(time.time()), input=self.body["input"])
         if self.target.version:
             return await self._post()
         try:
@@ -3307,15 +3295,14 @@ class _Run:
         if self.target.version:
             body["version"] = self.target.version
         hold = self._hold()
-        headers = {**self.options.headers, "Content-Type": "application/json"}
-        headers["Accept-Encoding"] = _UNPACKED
+        headers = dict(self.options.headers)
         if hold:
             headers["Prefer"] = "wait" if hold == _HOLD else f"wait={hold}"
         self.creation = _Request(
             "POST",
             self.client.base_url + self.target.path,
             read=_read_created,
-            body=_json_body(body),
+            body=body,
             headers=headers,
             once=True,
             noun=self.kind.__name__.lower(),
@@ -3354,7 +3341,7 @@ class _Run:
             await self.start()
             await _ended(self.call, self.prediction, self._updater())
             _must_have_succeeded(self.call, self.prediction)
-        return self._as_output(self.prediction.get("output"))
+        return _files(self.prediction.get("output"), self.file_client)
 
     async def items(self) -> AsyncIterator[Any]:
         """Yield None once it is created, and then the output's items as they come."""
@@ -3362,10 +3349,12 @@ class _Run:
         async with self:
             await self.start()
             yield None
-            items = _items(self.call, self.prediction, self._updater())
+            items = _items(
+                self.call, self.prediction, self.file_client, self._updater()
+            )
             async with _Closing(items):
                 async for item in items:
-                    yield self._as_output(item)
+                    yield item
 
     async def events(self) -> AsyncIterator[Any]:
         """Yield None once it is created, and then events."""
@@ -3374,16 +3363,12 @@ class _Run:
         async with self:
             await self.start()
             yield None
-            use_files = self.options.use_file_output
-            events = _events(self.call, self.prediction, use_files, self._updater())
+            events = _events(
+                self.call, self.prediction, self.file_client, self._updater()
+            )
             async with _Closing(events):
                 async for event in events:
                     yield event
-
-    def _as_output(self, value: Any) -> Any:
-        if not self.options.use_file_output:
-            return value
-        return _files(value, self.client)
 
 
 # Runs that nobody has followed to their end yet. Added to and taken from by all
@@ -3645,11 +3630,15 @@ def _must_have_succeeded(call: _Call, run: Prediction) -> None:
 
 
 async def _items(
-    call: _Call, run: Prediction, tell: _Tell | None = None
+    call: _Call,
+    run: Prediction,
+    client: Client | None,
+    tell: _Tell | None = None,
 ) -> AsyncIterator[Any]:
     """Yield the items of a run's output as they come, of a growing text its tails.
 
-    A value that is neither, or did not grow, is yielded once, at the end.
+    A value that is neither, or did not grow, is yielded once, at the end. client: as
+    for _files().
     """
     seen: Any = None  # the output as far as it has been yielded
     looks = _looks(call, run, tell)
@@ -3662,7 +3651,7 @@ async def _items(
                 seen = None
             if isinstance(output, list):
                 for item in output[len(seen or ()) :]:
-                    yield item
+                    yield _files(item, client)
                 seen = output
             elif _is_longer_text(output, seen or ""):
                 yield output[len(seen or "") :]
@@ -3672,7 +3661,7 @@ async def _items(
     _must_have_succeeded(call, run)
     output = run.get("output")
     if output is not None and output != seen:
-        yield output
+        yield _files(output, client)
 
 
 def _is_longer_text(output: object, seen: str) -> bool:
@@ -3752,23 +3741,20 @@ class _Batch:
         self.is_twin = first.face.on_loop
         self.call = _Call(client, None, options.api_token, _OnLoop())
         self.options = options
-        self.inputs = iter(inputs)
+        self.inputs = inputs if lines else enumerate(inputs, 1)
         self.concurrency = concurrency
         self.ordered = ordered
         self.return_exceptions = return_exceptions
         self.save = save
         self.rerun_expired = rerun_expired
         self.lines = lines
-        self.path = journal
-        self.journal: Any = None
-        if journal is not None:
-            _Journal(journal).close()  # what is wrong with it is told now
         self.context = contextvars.copy_context()  # the caller's
         # Filled by the loop, emptied by whoever takes the results: each step is atomic.
         self.ready: deque[_Outcome] = deque()
         # The loop's, and read by others only to be shown, or when the loop is over.
         self.running: dict[_Outcome, asyncio.Task[None]] = {}
         self.cancelled: list[str] = []  # ids
+        self.running_on: list[str] = []  # ids of those that could not be cancelled
         self.waiting: dict[int, _Outcome] = {}  # ended, but one before them has not
         self.next = 0  # the index whose turn it is
         self.alike: dict[
@@ -3776,6 +3762,7 @@ class _Batch:
         ] = {}  # the last failures, if all are of one kind
         self.cause: BaseException | None = None  # why it stops
         self.is_drawing = True  # also read by the thread that draws, at any time
+        self.journal: Any = None if journal is None else _Journal(journal)
 
     def results(self) -> Any:
         """A generator of results; for a twin, an asynchronous one."""
@@ -3802,26 +3789,25 @@ class _Batch:
 
     def _on_thread(self) -> Iterator[Any]:
         import asyncio
-        import atexit
-        from concurrent.futures import Future, wait
+        from concurrent.futures import wait
 
-        begun: Future[Any] = Future()
-        context = self.context.copy()
-
-        def live() -> None:
-            try:
-                context.run(asyncio.run, self._live(begun))
-            except OSError as error:  # no descriptors for a loop
-                begun.set_exception(ReplicateError(f"cannot run a batch: {error}"))
-
-        thread = threading.Thread(target=live, name="replicate-map", daemon=True)
-
-        leave = functools.partial(self._end_thread, thread, begun)
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError as error:  # no descriptors for it
+            raise ReplicateError(f"cannot run a batch: {error}") from error
+        loop.call_soon(self._begin, context=self.context.copy())
+        thread = threading.Thread(
+            target=self._live, args=(loop,), name="replicate-map", daemon=True
+        )
+        leave = functools.partial(self._end_thread, thread, loop)
         cause = None
         try:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more
+                loop.close()
+                raise ReplicateError(f"cannot run a batch: {error}") from error
             atexit.register(leave)
-            loop, _ = begun.result()
             while True:
                 more = asyncio.run_coroutine_threadsafe(self._more(), loop)
                 while not more.done():
@@ -3839,23 +3825,21 @@ class _Batch:
             leave()
             self._tell_rest(cause)
 
-    def _end_thread(self, thread: threading.Thread, begun: Any) -> None:
-        if not thread.is_alive() or begun.exception() is not None:
+    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be the thread of a loop, until the results are left."""
+        loop.run_forever()
+        loop.run_until_complete(self._leave())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def _end_thread(
+        self, thread: threading.Thread, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        if not thread.is_alive():
             return  # it has ended, or this is a forked child, where it is not
-        loop, left = begun.result()
-        loop.call_soon_threadsafe(left.set)
+        loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():  # that may collect garbage
             thread.join(_GRACE + 1)
-
-    async def _live(self, begun: Any) -> None:
-        """Be there on a loop of its own, until the results are left."""
-        import asyncio
-
-        left = asyncio.Event()
-        self._begin()
-        begun.set_result((asyncio.get_running_loop(), left))
-        await left.wait()
-        await self._leave()
 
     def _result(self, outcome: _Outcome) -> Any:
         """What is handed over for an outcome; its error is raised."""
@@ -3877,6 +3861,8 @@ class _Batch:
         told = ""
         if self.cancelled:
             told += "; cancelled: " + ", ".join(self.cancelled)
+        if self.running_on:
+            told += "; could not be cancelled: " + ", ".join(self.running_on)
         ended = [outcome.id for outcome in self.rest() if outcome.id]
         if ended and not self.lines:  # the command line prints these
             told += "; ended, but not handed over: " + ", ".join(ended)
@@ -3895,16 +3881,17 @@ class _Batch:
         self.feeding = asyncio.ensure_future(self._feed())
 
     async def _feed(self) -> None:
-        """Open the journal, and begin to draw."""
+        """Look up what the journal does not know, and begin to draw."""
         import asyncio
 
         try:
             await self.target.look_up(self.call)
-            if self.path is not None:
-                self.journal = await self.call.face.in_thread(_Journal, self.path)
+            if self.journal is not None:
                 await self.journal.look_up(self.call, self.target, self.rerun_expired)
             args = (self._draw, asyncio.get_running_loop())
             threading.Thread(target=self.context.run, args=args, daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads
+            self._stop(ReplicateError(f"cannot run a batch: {error}"))
         except BaseException as error:
             self._stop(error)
 
@@ -3914,25 +3901,21 @@ class _Batch:
 
         cause = None
         try:
-            for index, input in enumerate(self.inputs):
+            for index, (line, input) in enumerate(self.inputs):
                 if not self.is_drawing:
                     return
-                accepted = self._accept(index, input)
+                accepted = self._accept(_Outcome(index, line, input))
                 asyncio.run_coroutine_threadsafe(accepted, loop).result()
         except BaseException as error:
             cause = error
         if self.is_drawing:
             loop.call_soon_threadsafe(self._stop, cause)
 
-    async def _accept(self, index: int, input: Any) -> None:
+    async def _accept(self, outcome: _Outcome) -> None:
         """Start a run, and wait until there is room for the next."""
         import asyncio
 
-        line = index + 1
-        if self.lines:
-            line, input = input
         if self.is_drawing:
-            outcome = _Outcome(index, line, input)
             self.running[outcome] = asyncio.ensure_future(self._work(outcome))
         while self.is_drawing and self._is_full():
             self.freed.clear()
@@ -3992,18 +3975,11 @@ class _Batch:
 
     async def _recall(self, outcome: _Outcome, run: _Run) -> bool:
         """Go by the journal: take a result from it, or go on with a run that exists."""
-        work = functools.partial(_digest, self.model, run.body["input"])
-        outcome.digest = await self.call.face.in_thread(work)
-
-        async def before_creation() -> None:
-            at = _time_text(time.time())
-            await self._note(outcome, at=at, input=run.body["input"])
-
-        async def after_creation() -> None:
-            await self._note(outcome, id=run.prediction["id"])
-
-        run.before_creation, run.after_creation = before_creation, after_creation
-        known = self.journal.known(outcome)
+        given = run.body["input"]
+        digest = self.call.face.in_thread(_digest, self.model, given)
+        outcome.digest = await digest
+        run.note = functools.partial(self._note, outcome)
+        known = self.journal.take_known(outcome)
         if known is None:
             return False
         outcome.id = known["id"]
@@ -4012,7 +3988,7 @@ class _Batch:
             return False
         outcome.status = known["status"]
         outcome.metrics = known.get("metrics")
-        outcome.output = run._as_output(known.get("output"))
+        outcome.output = _files(known.get("output"), run.file_client)
         outcome.files = known.get("files") or []
         lacking = len(_files_in(outcome.output)) - len(outcome.files)
         if self.save is not None and lacking:
@@ -4046,7 +4022,7 @@ class _Batch:
             outcome.id = made.get("id")
             outcome.status = made.get("status")
             outcome.metrics = made.get("metrics")
-            outcome.output = run._as_output(made.get("output"))
+            outcome.output = _files(made.get("output"), run.file_client)
         if run.target.iterates and outcome.output is None:
             outcome.output = []
         if not run._may_run():
@@ -4091,7 +4067,7 @@ class _Batch:
 
     async def _note(self, outcome: _Outcome, **more: Any) -> None:
         """Add to the journal. Where that fails the batch stops, and creates no more."""
-        line = _line(outcome.index, outcome.digest, **more)
+        line = {"index": outcome.index, "digest": outcome.digest, **more}
         try:
             await self.journal.add(self.call, line)
         except ReplicateError as error:
@@ -4102,8 +4078,7 @@ class _Batch:
     def _end(self, outcome: _Outcome) -> None:
         """Put an outcome where it is handed over from, or its id where it is named."""
         del self.running[outcome]
-        if not self.lines:
-            outcome.input = None  # it may be large, and wait for long
+        outcome.input = None  # it may be large, and wait for long
         error = outcome.error
         if error is None or isinstance(error, Exception):
             self._hand_over(outcome)
@@ -4114,8 +4089,10 @@ class _Batch:
             if outcome.status == "succeeded":  # in that moment
                 outcome.error = None
                 self._hand_over(outcome)
-            elif outcome.id is not None:
-                self.cancelled.append(outcome.id)
+            elif outcome.status == "canceled":
+                self.cancelled.append(str(outcome.id))
+            elif outcome.id is not None and outcome.status in _RUNNING:
+                self.running_on.append(outcome.id)
         self.came.set()
         self.freed.set()
 
@@ -4139,8 +4116,8 @@ class _Batch:
         if len(indexes) < _ALIKE_MOST:
             return False
         how = f"go on from index {min(indexes)}"
-        if self.path is not None:
-            how = f"the same call with the journal {self.path} goes on"
+        if self.journal is not None:
+            how = f"the same call with the journal {self.journal.path} goes on"
         error._add(f"; the batch stopped after {_ALIKE_MOST} such failures: {how}")
         return True
 
@@ -4157,8 +4134,9 @@ class _Journal:
         self.path = os.fspath(path)
         # Of each digest the ids, with index, and place of the result or None.
         self.runs: dict[str, dict[str, tuple[int, int | None]]] = {}
-        # The places of creations without an answer, by digest and index.
-        self.sent: dict[tuple[str, int], int] = {}
+        # When those were created that have no answer, and their inputs, by digest and
+        # index.
+        self.sent: dict[tuple[str, int], tuple[str, Any]] = {}
         # Digests of those that may exist all the same, and why that is not certain.
         self.unsure: dict[str, str] = {}
         self.files: set[str] = set()  # names that results have
@@ -4242,9 +4220,7 @@ class _Journal:
         runs = self.runs.setdefault(digest, {})
         self.last = max(self.last, index)
         if "id" not in line:
-            if not {"at", "input"} <= line.keys():
-                raise KeyError("at")
-            self.sent[digest, index] = place
+            self.sent[digest, index] = line["at"], line["input"]
             return
         self.sent.pop((digest, index), None)
         if "status" not in line:
@@ -4257,19 +4233,18 @@ class _Journal:
         else:
             runs.pop(line["id"], None)
 
-    def _at(self, place: int) -> _Dict:
-        self.reader.seek(place)
-        line: _Dict = json.loads(self.reader.readline())
-        return line
-
-    def known(self, outcome: _Outcome) -> _Dict | None:
+    def take_known(self, outcome: _Outcome) -> _Dict | None:
         """What is known of an input, each once for equal ones: a result, or an id."""
         digest = outcome.digest
         index = outcome.index
         runs = self.runs.get(digest)
         if runs:
             id, (_, place) = runs.popitem()
-            return {"id": id} if place is None else self._at(place)
+            if place is None:
+                return {"id": id}
+            self.reader.seek(place)
+            line: dict[str, Any] = json.loads(self.reader.readline())
+            return line
         if digest in self.unsure:
             raise ReplicateError(
                 f"input {index} may have been created before ({self.unsure[digest]}), "
@@ -4314,29 +4289,22 @@ class _Journal:
         """
         if self.sent and not target.cog:  # containers forget
             try:
-                await self._search(call, target, rerun)
+                await self._match(call, target, rerun)
+                times = [_moment(at) for at, _ in self.sent.values()]
+                if times and time.time() - max(times) < _YOUNG:
+                    await call.sleep(_LOOK_AGAIN)  # it may not be listed yet
+                    await self._match(call, target, rerun)
             except (ReplicateError, ValueError) as error:
-                _log_warning("what was created before cannot be told: %s", error)
                 for digest, _ in self.sent:
-                    self.unsure[digest] = "that cannot be told now"
+                    self.unsure[digest] = f"that cannot be told now: {error}"
         for digest, runs in self.runs.items():  # popitem() is to give results first
             best = sorted(runs.items(), key=lambda run: (run[1][1] is None, run[1][0]))
             self.runs[digest] = dict(reversed(best))
 
-    async def _search(self, call: _Call, target: _Target, rerun: bool) -> None:
-        times = [_moment(self._at(place)["at"]) for place in self.sent.values()]
-        first, last = min(times), max(times)
-        await self._match(call, target, first, rerun)
-        if self.sent and time.time() - last < _YOUNG:
-            await call.sleep(_LOOK_AGAIN)  # it may not be listed yet
-            await self._match(call, target, first, rerun)
-
-    async def _match(
-        self, call: _Call, target: _Target, first: float, rerun: bool
-    ) -> None:
+    async def _match(self, call: _Call, target: _Target, rerun: bool) -> None:
         """Go through the account's runs, newest first; ended ones count, too."""
+        first = min(_moment(at) for at, _ in self.sent.values())
         known = {id for runs in self.runs.values() for id in runs}
-        inputs = {key: self._at(place)["input"] for key, place in self.sent.items()}
         pages = _newest_runs(call)
         async with _Closing(pages):
             async for runs in pages:
@@ -4346,29 +4314,27 @@ class _Journal:
                     if str(run.get("created_at"))[:19] < since[:19]:
                         return
                     if run.get("id") not in known and target.is_of(run):
-                        await self._take(call, run, inputs, rerun)
+                        await self._take(call, run, rerun)
 
-    async def _take(
-        self, call: _Call, run: Any, inputs: dict[Any, Any], rerun: bool
-    ) -> None:
+    async def _take(self, call: _Call, run: Any, rerun: bool) -> None:
         """Note for which of the unanswered creations a run of the account's is."""
         if not _is_running(run) and run.get("status") != "succeeded":
             return
         if run.get("data_removed") and not rerun:
             text = "may be one, but its data is removed: see rerun_expired"
             raise ReplicateError(f"{run['id']} {text}")
-        alike = [key for key in inputs if inputs[key] == run.get("input")]
+        told = run.get("input")
+        alike = [key for key, (_, input) in self.sent.items() if input == told]
         if alike:
             digest, index = alike[-1]
-            del inputs[digest, index]
-            line = _line(index, digest, id=run["id"])
+            line = {"index": index, "digest": digest, "id": run["id"]}
             self._learn(line, 0)
             await self.add(call, line)
             return
-        for key in inputs:
-            if _may_be_told(inputs[key], run.get("input")) and not rerun:
+        for (digest, _), (_, input) in self.sent.items():
+            if _may_be_told(input, told) and not rerun:
                 why = f"as {run['id']}, of another form: see rerun_expired"
-                self.unsure[key[0]] = why
+                self.unsure[digest] = why
 
 
 def _may_be_told(sent: Any, told: Any) -> bool:
@@ -4384,10 +4350,6 @@ def _may_be_told(sent: Any, told: Any) -> bool:
     if isinstance(sent, str) and sent.startswith("data:"):
         return _is_file(told)
     return bool(sent == told)
-
-
-def _line(index: int, digest: str, **more: Any) -> _Dict:
-    return {"index": index, "digest": digest, **more}
 
 
 def _digest(model: str, input: Any) -> str:
@@ -4442,24 +4404,16 @@ class _EventType(str):
         return str.__str__(self)
 
 
-if TYPE_CHECKING:
-
-    class _EventFields(NamedTuple):
-        event: _EventType  # output, logs, error, done, or a word of tomorrow
-        data: str
-        id: str = ""
-        retry: int | None = None
-
-else:
-    _EventFields = namedtuple(
-        "_EventFields", "event data id retry", defaults=("", "", None)
-    )
-
-
-class ServerSentEvent(_EventFields):
+class ServerSentEvent(
+    namedtuple("ServerSentEvent", "event data id retry", defaults=("", "", None))
+):
     """One event of a stream; str() is the text of an output event, else empty."""
 
     __slots__ = ()
+    event: _EventType  # output, logs, error, done, or a word of tomorrow
+    data: str
+    id: str
+    retry: int | None
 
     class EventType:
         """The kinds of events that are known."""
@@ -4473,9 +4427,6 @@ class ServerSentEvent(_EventFields):
         return str(self.data) if self.event == "output" else ""
 
 
-_KINDS = {word: _EventType(word) for word in ("output", "logs", "error", "done")}
-
-
 class _Decoder:
     """Makes events of bytes that are split anywhere (WHATWG HTML, section 9.2.6)."""
 
@@ -4483,7 +4434,7 @@ class _Decoder:
         self.rest: list[bytes] = []  # of a line that is not over
         self.size = 0  # bytes in the rest, and in the data of the event
         self.after_cr = False  # whether the last line ended in a CR, perhaps of a CRLF
-        self.is_first = True
+        self.encoding = "utf-8-sig"  # of what comes next: at first there may be a BOM
         self.event = self.last_id = ""
         self.data: list[str] = []
         self.retry: int | None = None
@@ -4501,11 +4452,9 @@ class _Decoder:
             raise http.client.HTTPException("an event that is too large")
         if not end:
             return []
-        text = b"".join(self.rest).decode("utf-8", "replace")
+        text = b"".join(self.rest).decode(self.encoding, "replace")
+        self.encoding = "utf-8"
         self.rest = [chunk[end:]]
-        if self.is_first:
-            self.is_first = False
-            text = text[1:] if text.startswith("\ufeff") else text
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         return self._read(lines[:-1])
 
@@ -4519,147 +4468,139 @@ class _Decoder:
                 self.data.append(value)
             elif not line:
                 if self.data:
-                    events.append(self._complete())
+                    kind = _EventType(self.event or "message")
+                    data = "\n".join(self.data)
+                    events.append(ServerSentEvent(kind, data, self.last_id, self.retry))
                 self.event, self.data, self.retry = "", [], None
                 self.size = len(self.rest[0])
             elif field == "event":
                 self.event = value
-            else:
-                self._note(field, value)
+            elif field == "id" and "\0" not in value and len(value) <= _ID_MOST:
+                self.last_id = value
+            elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
+                self.retry = int(value)
         return events
 
-    def _complete(self) -> ServerSentEvent:
-        word = self.event or "message"
-        kind = _KINDS.get(word) or _EventType(word)
-        return ServerSentEvent(kind, "\n".join(self.data), self.last_id, self.retry)
 
-    def _note(self, field: str, value: str) -> None:
-        if field == "id" and "\0" not in value and len(value) <= _ID_MOST:
-            self.last_id = value
-        elif field == "retry" and re.fullmatch("[0-9]{1,9}", value):
-            self.retry = int(value)
+def _with_file(event: ServerSentEvent, client: Client | None) -> ServerSentEvent:
+    """The event, its data as a FileOutput where it is a file of an output's.
 
-
-def _event(kind: str, data: str, id: str = "") -> ServerSentEvent:
-    return ServerSentEvent(_KINDS.get(kind) or _EventType(kind), data, id)
-
-
-def _with_file(event: ServerSentEvent, client: Client) -> ServerSentEvent:
-    """The event, its data as a FileOutput where it is a file."""
-    if event.data[:1] in "hHdD" and _is_file(event.data):
-        return event._replace(data=FileOutput(event.data, client))
-    return event
+    client: as for _files().
+    """
+    if client is None or event.event != "output" or not _is_file(event.data):
+        return event
+    return event._replace(data=FileOutput(event.data, client))
 
 
 async def _events(
     call: _Call,
     run: Prediction,
-    use_file_output: bool = True,
+    client: Client | None,
     tell: _Tell | None = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of a run, as they come: from its stream, else from looks at it."""
+    """The events of a run, as they come: from its stream, else from looks at it.
+
+    client: as for _files().
+    """
     shown = 0
     if run._url("stream"):
-        stream = _Stream(call, run, run._client if use_file_output else None)
+        stream = _Stream(call, run, tell)
+        batches = stream.batches()
         try:
-            batches = stream.batches(tell)
             async with _Closing(batches):
                 async for batch in batches:
                     for event in batch:
-                        yield event
+                        yield _with_file(event, client)
         finally:
             stream.put_logs()
         if stream.is_done:
             return
         shown = stream.shown
-    items = _items(call, run, tell)
+    items = _items(call, run, None, tell)
     async with _Closing(items):
         async for item in items:
             data = item if isinstance(item, str) else json.dumps(item)
             fresh = data[shown:]
             shown = max(0, shown - len(data))
             if fresh or not data:
-                event = _event("output", fresh)
-                yield _with_file(event, run._client) if use_file_output else event
-    yield _event("done", "{}")
+                yield _with_file(ServerSentEvent(_EventType("output"), fresh), client)
+    yield ServerSentEvent(_EventType("done"), "{}")
 
 
 class _Stream:
     """A run's stream: how far it was read, and how it is resumed when it drops."""
 
-    def __init__(self, call: _Call, run: Prediction, client: Client | None) -> None:
+    def __init__(
+        self,
+        call: _Call,
+        run: Prediction,
+        tell: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         self.call = call
         self.run = run
-        self.client = client  # None where files are to be plain addresses
+        self.tell = tell  # shows on_update the run; None where there is none
+        self.looks = _looks(call, run, tell)
         self.url = run._url("stream")  # a later answer may not name it any more
         self.shown = 0  # characters of output that were handed over
         self.last_id = ""
-        self.seen: set[str] = set()  # ids of events, up to _SEEN_MOST
-        self.seen_before: set[str] = set()  # and as many of those that came earlier
-        self.logs: list[str] = []  # what came since the run's logs were put together
+        self.seen: deque[str] = deque(maxlen=_SEEN_MOST)  # ids
+        self.logs: list[str] = []  # what it has told of them, from the beginning
         self.is_gone = False
         self.is_done = False  # whether it has told the end of the run
         self.heard_at = self.told_at = 0.0  # when events came, and on_update was called
 
-    async def batches(self, tell: _Tell | None) -> AsyncIterator[list[ServerSentEvent]]:
+    async def batches(self) -> AsyncIterator[list[ServerSentEvent]]:
         """Yield its events, over drops, until it is done, gone or of no more use."""
-        looks = _looks(self.call, self.run, tell)
-        async with _Closing(looks):
+        async with _Closing(self.looks):
             while True:
-                heard = self._until_drop(looks, tell)
+                heard = self._until_drop()
                 async with _Closing(heard):
                     async for batch in heard:
                         yield batch
                 if self.is_done or self.is_gone:
                     return
                 lost = self.shown and not self.last_id  # no place to resume at
-                if lost or await _next(looks) is _END:
+                if lost or await _next(self.looks) is _END:
                     return
 
-    async def _until_drop(
-        self, looks: Any, tell: _Tell | None
-    ) -> AsyncIterator[list[ServerSentEvent]]:
+    async def _until_drop(self) -> AsyncIterator[list[ServerSentEvent]]:
         """The events of one connection, until it drops."""
-        again = (
-            self.seen | self.seen_before
-        )  # a server that begins anew is not believed twice
+        again = set(self.seen)  # a server that begins anew is not believed twice
         self.heard_at = self.call.clock.now()
         answer = await self._open()
         if answer is None:
             return
-        batches = self._read(answer.blocks(self.call), again, looks, tell)
-        try:
-            async with _Closing(batches):
-                async for batch in batches:
-                    yield batch
-        except _BROKEN as error:
-            if _is_of_a_signal_handler(error):
-                raise
-            _log("debug", "the stream of %s dropped: %s", self.run.get("id"), error)
-        if self.is_done and tell is not None:
-            await self._tell_end(tell)
-
-    async def _read(
-        self,
-        blocks: AsyncIterator[bytes],
-        again: set[str],
-        looks: Any,
-        tell: _Tell | None,
-    ) -> AsyncIterator[list[ServerSentEvent]]:
         decoder = _Decoder()
+        blocks = answer.blocks(self.call)
         async with _Closing(blocks):
-            async for block in blocks:
-                batch, failure = self._taken(decoder.feed(block), again)
+            while not self.is_done:
+                events = await self._received(blocks, decoder)
+                if events is None:
+                    return
+                batch, failure = self._taken(events, again)
                 if batch:
                     yield batch
                 if failure is not None:
                     raise failure
-                if self.is_done:
+                await self._tell_now_and_then()
+                if await self._is_over_in_silence():
                     return
-                if tell is not None and self._is_time_to_tell():
-                    await tell()
-                if await self._is_over_in_silence(looks):
-                    return
+        if self.tell is not None:
+            await self._tell_end(self.tell)
+
+    async def _received(
+        self, blocks: AsyncIterator[bytes], decoder: _Decoder
+    ) -> list[ServerSentEvent] | None:
+        """The next events of a connection; None where it has ended, or dropped."""
+        try:
+            block = await _next(blocks)
+            if block is not _END:
+                return decoder.feed(block)
+        except _BROKEN as error:
+            if _is_of_a_signal_handler(error):
+                raise
+            _log("debug", "the stream of %s dropped: %s", self.run.get("id"), error)
+        return None
 
     def _taken(
         self, events: list[ServerSentEvent], again: set[str]
@@ -4671,12 +4612,12 @@ class _Stream:
         for event in events:
             if event.id in again:
                 continue
-            self._remember(event.id)
+            if event.id and event.id != self.last_id:
+                self.last_id = event.id
+                self.seen.append(event.id)
             failure = None
             if event.event == "output":
                 self.shown += len(event.data)
-                if self.client is not None:
-                    event = _with_file(event, self.client)
             elif event.event == "logs":
                 self.logs.append(event.data)
             elif event.event in ("error", "done"):
@@ -4692,7 +4633,6 @@ class _Stream:
         headers = {
             "Accept": "text/event-stream",
             "Cache-Control": "no-store",
-            "Accept-Encoding": "identity",
         }
         if self.last_id:
             headers["Last-Event-ID"] = self.last_id
@@ -4700,29 +4640,18 @@ class _Stream:
         transport = self.call.client._transport
         try:
             answer = await transport.open(self.call, request)
+            if answer.media_type == "text/event-stream":
+                return answer
+            answer.close()
         except (APIError, NetworkError) as error:
             _log("debug", "no stream of %s: %s", self.run.get("id"), error)
-            self.is_gone = True
-            return None
-        if answer.media_type == "text/event-stream":
-            return answer
-        answer.close()
         self.is_gone = True
         return None
-
-    def _remember(self, id: str) -> None:
-        if not id:
-            return
-        self.last_id = id
-        self.seen.add(id)
-        if len(self.seen) == _SEEN_MOST:
-            self.seen, self.seen_before = set(), self.seen
 
     def _end(self, event: ServerSentEvent) -> ModelError | None:
         """The failure that an error, or done, tells of; None for a success."""
         told: Any = _parsed(event.data)
-        told = told if isinstance(told, dict) else {}
-        reason, why = told.get("reason"), told.get("detail")
+        reason, why = _found(told, "reason"), _found(told, "detail")
         if event.event == "error":
             why = why or event.data
         elif reason not in ("error", "failed", "canceled", "aborted"):
@@ -4741,27 +4670,28 @@ class _Stream:
         await self.run._refresh(self.call, "GET", self.run._path(), patient=True)
         await tell()
 
-    def _is_time_to_tell(self) -> bool:
-        """Whether logs are to be put together for on_update, which copies them."""
+    async def _tell_now_and_then(self) -> None:
+        """Show on_update the logs that came: not each time, as they are copied."""
         now = self.call.clock.now()
-        if now - self.told_at < _TELL_GAP:
-            return False
+        if self.tell is None or now - self.told_at < _TELL_GAP:
+            return
         self.told_at = now
         self.put_logs()
-        return True
+        await self.tell()
 
     def put_logs(self) -> None:
-        """Put the logs that came together with those of before."""
-        if self.logs:
-            self.run["logs"] = (self.run.get("logs") or "") + "".join(self.logs)
-            self.logs = []
+        """Put its logs into the run, where a look has not told more of them."""
+        text = "".join(self.logs)
+        self.logs = [text]
+        if len(text) > len(self.run.get("logs") or ""):
+            self.run["logs"] = text
 
-    async def _is_over_in_silence(self, looks: Any) -> bool:
+    async def _is_over_in_silence(self) -> bool:
         """Whether the run has ended while its stream says nothing but comments."""
         if self.call.clock.now() - self.heard_at < _STREAM_SILENCE:
             return False
         self.heard_at = self.call.clock.now()
-        return await _next(looks) is _END
+        return await _next(self.looks) is _END
 
 
 # ------------------------------------------------------------------------------------
@@ -4773,14 +4703,9 @@ class _Stream:
 # only where it cannot have been acted on.
 
 
-def _cog_request(method: str, url: str, **more: Any) -> _Request:
-    """A request to a container: neither token nor the caller's headers."""
-    return _Request(method, url, bare=True, **more)
-
-
 async def _cog_schema(call: _Call, address: str) -> Any:
     """The container's schema, or None where it has none or is not up yet."""
-    request = _cog_request("GET", address + "/openapi.json", tries=1)
+    request = _Request("GET", address + "/openapi.json", bare=True, tries=1)
     try:
         return await call.client._transport.request(call, request)
     except (APIError, NetworkError):
@@ -4801,37 +4726,30 @@ class _CogRun(_Run):
         super().__init__(call, target, input, options)
         self.id = base64.b32encode(os.urandom(15)).decode("ascii").lower()
         self.url = f"{target.cog}/predictions/{self.id}"
-        self.put: Any = None  # the request that has started it
-        self.is_streamed = False  # whether events came, and no JSON
-        self.end: Any = None  # what the container says at the end
 
     async def start(self) -> None:
         """Wait for the container to be up; check the inputs' names: it does not."""
         while self.target.fields is None:
             schema = await _cog_schema(self.call, self.target.cog)
-            if schema is None and await self._is_starting():
-                await self.call.sleep(self._pause())
+            if schema is None and await self._is_setting_up():
+                await self._pause()
                 continue
             self.target.iterates = _iterates({"openapi_schema": schema})
             self.target.fields = _inputs_of(schema)
-        given = self.body["input"]
-        wrong = [
-            fault
-            for fault in _faults(given, self.target.fields, given)
-            if fault.startswith("there")
-        ]
+        wrong = _unknown(self.body["input"], self.target.fields)
         if wrong:
             raise ValueError("; ".join(wrong))
 
     async def create(self) -> Any:
         raise ValueError("a container keeps no predictions: use run() or stream()")
 
-    def _pause(self) -> float:
-        return _poll_gap(self.call.elapsed(), self.client.poll_interval)
+    async def _pause(self) -> None:
+        gap = _poll_gap(self.call.elapsed(), self.client.poll_interval)
+        await self.call.sleep(gap)
 
     async def cancel(self, call: _Call) -> None:
         url = self.url + "/cancel"
-        request = _cog_request("POST", url, read=_read_nothing, once=True)
+        request = _Request("POST", url, bare=True, read=_read_nothing, once=True)
         await self.client._transport.request(call, request)
 
     async def output(self) -> Any:
@@ -4841,7 +4759,7 @@ class _CogRun(_Run):
             async with _Closing(parts):
                 async for _ in parts:
                     pass
-        return self._as_output(self.prediction.get("output"))
+        return _files(self.prediction.get("output"), self.file_client)
 
     async def items(self) -> AsyncIterator[Any]:
         self.is_iterated = True
@@ -4852,11 +4770,10 @@ class _CogRun(_Run):
             async with _Closing(parts):
                 async for kind, value in parts:
                     if kind == "output":
-                        yield self._as_output(value)
+                        yield _files(value, self.file_client)
 
     async def events(self) -> AsyncIterator[Any]:
         self.is_iterated = True
-        client = self.client if self.options.use_file_output else None
         async with self:
             await self.start()
             yield None
@@ -4864,14 +4781,12 @@ class _CogRun(_Run):
             async with _Closing(parts):
                 async for kind, value in parts:
                     data = value if isinstance(value, str) else json.dumps(value)
-                    event = _event(kind, data)
-                    if client is not None and kind == "output":
-                        event = _with_file(event, client)
-                    yield event
+                    event = ServerSentEvent(_EventType(kind), data)
+                    yield _with_file(event, self.file_client)
 
-    async def _is_starting(self) -> bool:
-        """Whether the container is still setting up. Raises where that has failed."""
-        request = _cog_request("GET", self.target.cog + "/health-check")
+    async def _is_setting_up(self) -> bool:
+        """Whether the container is not ready yet. Raises where it will never be."""
+        request = _Request("GET", self.target.cog + "/health-check", bare=True)
         try:
             health = await self.client._transport.request(self.call, request)
         except APIError:  # no Cog that is known, or something before it
@@ -4885,35 +4800,33 @@ class _CogRun(_Run):
             raise ReplicateError(text, detail=logs)
         return status == "STARTING"
 
-    async def _sent(self, accept: str) -> _Answer:
-        """Send the run as soon as the container takes it; return the open answer."""
+    async def _sent(self, accept: str) -> tuple[_Request, _Answer]:
+        """Send the run as soon as the container takes it; the answer is still open."""
         while True:
             data = {"id": self.id, "status": "starting", **self.body}
             self.prediction = Prediction(data, self.client)
-            self.put = self._request(accept)
+            await self._update()
+            put = self._request(accept)
             try:
-                return await self.client._transport.open(self.call, self.put)
+                return put, await self.client._transport.open(self.call, put)
             except ReplicateError as error:
-                if not self.put.sent or error.status == 503:
+                if not put.sent or error.status == 503:
                     self.prediction = None  # it does not run: nothing to be cancelled
                 if error.status == 406 and accept != "application/json":
                     accept = "application/json"
                     continue
                 if error.status not in (409, 503):
                     raise
-            await self._is_starting()
-            await self.call.sleep(self._pause())
+            await self._is_setting_up()  # raises where it will never be ready
+            await self._pause()
 
     def _request(self, accept: str) -> _Request:
-        return _cog_request(
+        return _Request(
             "PUT",
             self.url,
-            body=_json_body(self.body),
-            headers={
-                "Accept": accept,
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",
-            },
+            body=self.body,
+            headers={"Accept": accept},
+            bare=True,
             once=True,
             noun="run",
             hold=math.inf,
@@ -4923,57 +4836,53 @@ class _CogRun(_Run):
         self, accept: str = "text/event-stream"
     ) -> AsyncIterator[tuple[str, Any]]:
         """Run it to its end: pairs of an event's kind and value, then done."""
-        answer = await self._sent(accept)
-        self.is_streamed = answer.media_type == "text/event-stream"
+        put, answer = await self._sent(accept)
+        end: Any = None
+        told = self._told(answer)
         try:
-            if self.is_streamed:
-                parts = self._streamed_parts(answer.blocks(self.call))
-                async with _Closing(parts):
-                    async for part in parts:
-                        yield part
-            else:
-                await self._read_whole(answer.blocks(self.call))
+            async with _Closing(told):
+                async for kind, value in told:
+                    if kind == "completed":
+                        end = value
+                    elif kind == "output":
+                        yield kind, value.get("chunk")
+                    else:
+                        yield "logs", value.get("data") or ""
         except _BROKEN as error:
             if _is_of_a_signal_handler(error):
                 raise
             transport = self.client._transport
-            raise transport.explained(self.call, self.put, error) from None
-        for part in await self._take_end(self.end):
-            yield part
+            raise transport.explained(self.call, put, error) from None
+        await self._take_end(end)
+        if answer.media_type != "text/event-stream":
+            items = self.prediction.get("output")
+            if not isinstance(items, list):
+                items = [items]
+            for item in items:
+                if item is not None:
+                    yield "output", item
+        yield "done", "{}"
 
-    async def _streamed_parts(
-        self, blocks: AsyncIterator[bytes]
-    ) -> AsyncIterator[tuple[str, Any]]:
+    async def _told(self, answer: _Answer) -> AsyncIterator[tuple[str, Any]]:
+        """What the container says: events that matter, or all at the end, as JSON."""
+        call = self.call
+        if answer.media_type != "text/event-stream":
+            read = functools.partial(answer.read, _ANSWER_MOST, call.left)
+            with contextlib.closing(answer):
+                whole = await call.face.on_wire(answer.connection, read)
+            yield "completed", _read_object(whole)
+            return
         decoder = _Decoder()
+        blocks = answer.blocks(call)
         async with _Closing(blocks):
             async for block in blocks:
                 for event in decoder.feed(block):
-                    if event.event == "completed":
-                        self.end = _parsed(event.data)
-                    elif event.event in ("output", "log"):
-                        yield self._part(event)
+                    if event.event in ("output", "log", "completed"):
+                        yield event.event, _read_object(event.data.encode())
 
-    async def _read_whole(self, blocks: AsyncIterator[bytes]) -> None:
-        whole = bytearray()
-        async for block in blocks:
-            whole += block
-            if len(whole) > _ANSWER_MOST:
-                raise ValueError("the answer is too large")
-        self.end = _read_object(bytes(whole))
-
-    def _part(self, event: ServerSentEvent) -> tuple[str, Any]:
-        told: Any = _parsed(event.data)
-        if not isinstance(told, dict):
-            raise ValueError("an event that is no JSON object")
-        if event.event == "log":
-            logs = self.prediction.get("logs") or ""
-            self.prediction["logs"] = logs + str(told.get("data") or "")
-            return "logs", told.get("data") or ""
-        return "output", told.get("chunk")
-
-    async def _take_end(self, end: Any) -> list[tuple[str, Any]]:
-        """Take what the container says at the end; what is still to be yielded."""
-        if not isinstance(end, dict) or _is_running(end) or not end.get("status"):
+    async def _take_end(self, end: Any) -> None:
+        """Take what the container says at the end."""
+        if end is None or _is_running(end) or not end.get("status"):
             raise NetworkError(
                 f"{self.target.cog} told no end of the run, and cannot be asked later: "
                 "it may still run"
@@ -4981,12 +4890,6 @@ class _CogRun(_Run):
         self.prediction._take({"id": self.id, **self.body, **end})
         await self._update()
         _must_have_succeeded(self.call, self.prediction)
-        if self.is_streamed:
-            return [("done", "{}")]
-        output = self.prediction.get("output")
-        items = output if isinstance(output, list) else [output]
-        parts = [("output", item) for item in items if item is not None]
-        return [*parts, ("done", "{}")]
 
 
 # ------------------------------------------------------------------------------------
@@ -5027,10 +4930,8 @@ class _Inputs:
 
         First what there may be much of: it is to cost no more than json.dumps.
         """
-        if type(value) is list:
-            return self._encoded_list(value, place)
-        if type(value) is dict:
-            return self._encoded_dict(value, place)
+        if type(value) is list or type(value) is dict:
+            return self._filled(value.copy(), place)
         if value is None or isinstance(value, (str, int)):
             return value
         if isinstance(value, float):
@@ -5044,23 +4945,20 @@ class _Inputs:
             return self._file(value, place)
         return self._converted(value, place)
 
-    def _encoded_list(self, value: Iterable[Any], place: tuple[Any, ...]) -> Any:
-        made = list(value)
-        return self._filled(made, enumerate(made), place)
-
-    def _encoded_dict(self, value: Mapping[Any, Any], place: tuple[Any, ...]) -> Any:
-        for key in value:
-            if not isinstance(key, str):
-                where = _place_of(place)
-                raise ValueError(f"{where} has a key that is no text: {_short(key)}")
-        made = dict(value)
-        return self._filled(made, made.items(), place)
-
-    def _filled(self, made: Any, items: Iterable[Any], place: tuple[Any, ...]) -> Any:
+    def _filled(self, made: Any, place: tuple[Any, ...]) -> Any:
         """A list or dict with the JSON form of each item in its place."""
         if len(place) > _NESTED_MOST:
             where = _place_of(place[:4])
             raise ValueError(f"{where}... contains itself, or is nested too deeply")
+        items: Any = enumerate(made)
+        if type(made) is dict:
+            items = made.items()
+            for key in made:
+                if not isinstance(key, str):
+                    where = _place_of(place)
+                    raise ValueError(
+                        f"{where} has a key that is no text: {_short(key)}"
+                    )
         for key, item in items:
             if type(item) not in _PLAIN:
                 made[key] = self.encoded(item, (*place, key))
@@ -5070,9 +4968,9 @@ class _Inputs:
 
     def _converted(self, value: Any, place: tuple[Any, ...]) -> Any:
         if isinstance(value, abc.Mapping):
-            return self._encoded_dict(value, place)
+            return self._filled(dict(value), place)
         if isinstance(value, _LISTS):
-            return self._encoded_list(value, place)
+            return self._filled(list(value), place)
         for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
             plain = getattr(value, convert, lambda: value)()
             if type(plain) is not type(value):
@@ -5095,11 +4993,17 @@ class _Inputs:
 
     async def upload(self, call: _Call) -> None:
         """Upload what is too large to go inline; what fails goes no other way."""
-        send = functools.partial(
-            call.client._fetched, read=_read_created, once=True, noun="file"
-        )
         for holder, key in self.large:
-            file = await send(call, "POST", "/files", File, holder[key])
+            file = await call.client._fetched(
+                call,
+                "POST",
+                "/files",
+                File,
+                holder[key],
+                read=_read_created,
+                once=True,
+                noun="file",
+            )
             holder[key] = _file_url(file)
         self.large = []
 
@@ -5142,6 +5046,8 @@ class _Source:
         try:
             first = self._open(thing, most)
         except (AttributeError, OSError, TypeError, ValueError) as error:
+            if _is_of_a_signal_handler(error):
+                raise
             raise ValueError(f"{place} cannot be read: {error}") from error
         if self.size > most:
             raise ValueError(
@@ -5418,22 +5324,18 @@ def _resolved(schema: Any, openapi: Any) -> _Dict:
     """
     parts: list[_Dict] = []
     types: list[str] = []
-    waiting = [(schema, True)]  # and whether nothing above it has told a type
+    waiting = [schema]
     while waiting and len(parts) < _PARTS_MOST:
-        part, is_open = waiting.pop(0)
+        part = waiting.pop(0)
         if not isinstance(part, dict):
             continue
         parts.append(part)
-        kind = part.get("type")
-        if isinstance(kind, str):
-            if is_open:
-                types.append(kind)
-            is_open = False
+        if isinstance(part.get("type"), str):
+            types.append(part["type"])
         name = str(part.get("$ref")).rpartition("/")[2]
-        beneath = [_found(openapi, "components", "schemas", name)]
+        waiting.append(_found(openapi, "components", "schemas", name))
         for key in ("allOf", "anyOf", "oneOf"):
-            beneath += _listed(part.get(key))[:_PARTS_MOST]
-        waiting += [(one, is_open) for one in beneath]
+            waiting += _listed(part.get(key))[:_PARTS_MOST]
     merged: _Dict = {}
     for part in reversed(parts):
         merged.update((key, part[key]) for key in _KEYWORDS.split() if key in part)
@@ -5457,6 +5359,15 @@ def _inputs_of(openapi: Any, part: str = "Input") -> dict[str, _Field]:
     return {field.name: field for field in fields}
 
 
+def _unknown(input: Mapping[str, Any], fields: Mapping[str, _Field]) -> list[str]:
+    """What an input has that the model has not; nothing where there is no schema."""
+    wrong = []
+    for name in input:
+        if fields and name not in fields:
+            wrong.append(f"there is no input {name!r}{_nearest(name, [*fields])}")
+    return wrong
+
+
 def _faults(
     input: _Object,
     fields: Mapping[str, _Field],
@@ -5466,12 +5377,10 @@ def _faults(
 
     Where there is no schema, nothing is.
     """
-    wrong = []
-    for name in input if fields else ():
-        if name not in fields:
-            wrong.append(f"there is no input {name!r}{_nearest(name, [*fields])}")
-        elif name not in unchecked:
-            fault = fields[name].fault(input[name])
+    wrong = _unknown(input, fields)
+    for name, value in input.items():
+        if name in fields and name not in unchecked:
+            fault = fields[name].fault(value)
             if fault:
                 wrong.append(f"{name} {fault}")
     for name, field in fields.items():
@@ -5494,10 +5403,8 @@ def _iterates(version: _Object) -> bool:
     return tuple(int(number) for number in numbers.groups()) < _MARKED_SINCE
 
 
-async def _description(call: _Call, ref: Any) -> tuple[str, Any]:
+async def _description(call: _Call, ref: str) -> tuple[str, Any]:
     """A model's description, and its schema: None where there is none to be had."""
-    if isinstance(ref, Version):
-        return "", ref.get("openapi_schema")
     target, fetched = _target(ref), call.client._fetched
     if target.cog:
         return "", await _cog_schema(call, target.cog)
@@ -5615,7 +5522,7 @@ class _Request:
         url: str,
         *,
         read: Callable[[bytes], Any] | None = None,
-        body: Any = None,
+        body: Any = None,  # text, a _Source, or JSON's value
         headers: _Headers | None = None,
         once: bool = False,
         noun: str = "",
@@ -5629,8 +5536,16 @@ class _Request:
         self.method = method
         self.url = url  # a whole address
         self.read = read or _read_object  # makes the result of the body
+        self.headers = dict(headers or {})
+        if isinstance(body, _Source):
+            self.headers.update(body.headers)
+        elif isinstance(body, str):
+            body = body.encode()
+            self.headers["Content-Type"] = "text/plain"
+        elif body is not None:
+            body = _json_body(body)
+            self.headers["Content-Type"] = "application/json"
         self.body = body  # None, bytes, or a _Source
-        self.headers = headers or {}
         self.once = once  # must not be acted on twice (promise 1)
         self.noun = noun  # what it creates, for messages alone; "" where nothing
         self.hold = hold  # seconds that the server may hold it
@@ -5907,7 +5822,7 @@ class _Transport:
         route = self._route(address)
         # One that must not be sent twice goes over no connection that may just close.
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
-        head = _head(request, address, credentials, route[3])
+        head = _head(request, address, credentials, route[3], whole)
         exchange = _Exchange(self, request)
         request.exchange, request.sent_at = exchange, call.clock.now()
         send = functools.partial(exchange.send, call, head)
@@ -6163,10 +6078,15 @@ def _head(
     address: _Address,
     credentials: _Headers,
     proxy: _Proxy | None,
+    whole: bool,
 ) -> _SecretBytes:
     """The head of a request: here, and where it is sent, the token is in clear."""
     target = address.target
-    headers = {"User-Agent": _AGENT, **request.headers, **credentials}
+    headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
+    if whole:  # else it is handed on as it comes
+        headers["Accept-Encoding"] = _UNPACKED
+    headers.update(request.headers)
+    headers.update(credentials)
     if proxy is not None and address.scheme == "http":
         target = f"http://{address.netloc}{target}"
         if proxy.secret:
@@ -7891,12 +7811,13 @@ class _Lines:
             text += f", {minutes}:{seconds:02} left"
         _terminal.show(text)
 
-    def tell_end(self, asked: Any, cancelled: int) -> None:
+    def tell_end(self, asked: Any, cancelled: int, running: int) -> None:
         """Tell what became of all of them, and what goes on."""
         total = max(self.total, self.drawn)
-        rest = total - self.done - self.failed - cancelled
+        rest = total - self.done - self.failed - cancelled - running
+        counts = {"cancelled": cancelled, "still running": running, "not run": rest}
         text = f"{total} inputs: {self.done} done, {self.failed} failed"
-        for count, word in ((cancelled, "cancelled"), (rest, "not run")):
+        for word, count in counts.items():
             if count:
                 text += f", {count} {word}"
         if asked.journal and self.done < total:
@@ -7918,10 +7839,20 @@ def _with_files(value: Any) -> Any:
 
 def _map_command(asked: Any) -> int:
     ref, path = [*asked.words, "-"][:2]
-    if path == "-":
+    if path != "-":
+        try:
+            file = open(path, "rb")  # noqa: SIM115
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        with file:
+            return _map_lines(asked, ref, file)
+    try:
+        # A thread may still read it when all is over. In sys.stdin, Python would find
+        # that at its own end, and abort.
+        number = sys.stdin.fileno()
+    except OSError:  # no file: a program has put something in its place
         return _map_lines(asked, ref, sys.stdin.buffer)
-    with open(path, "rb") as file:
-        return _map_lines(asked, ref, file)
+    return _map_lines(asked, ref, open(number, "rb", closefd=False))  # noqa: SIM115
 
 
 def _map_lines(asked: Any, ref: str, file: Any) -> int:
@@ -7966,7 +7897,7 @@ def _map_lines(asked: Any, ref: str, file: Any) -> int:
         for outcome in batch.rest():
             lines.take(outcome)
         logger.removeHandler(handler)
-        lines.tell_end(asked, len(batch.cancelled))
+        lines.tell_end(asked, len(batch.cancelled), len(batch.running_on))
     return 1 if lines.failed else 0
 
 
@@ -8254,7 +8185,7 @@ class ModelVersionIdentifier(
 
 def transform_output(value: Any, client: Client | None = None) -> Any:
     """Return an output with each file in it as a FileOutput."""
-    return _files(value, client)
+    return _files(value, client or default_client)
 
 
 def base64_encode_file(file: BinaryIO | os.PathLike[str]) -> str:
