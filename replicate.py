@@ -178,7 +178,6 @@ _LAG_MOST = 2.0  # between looks at one run before pages are asked for: 1 s on a
 _BACKOFF = 0.5  # before the first repetition; doubled each time, with full jitter
 _WAIT_MOST = 60.0  # no single wait is longer: limits are a minute's
 _THROTTLED_LEAST = 0.1  # after a 429 that says nothing: 600 creations a minute
-_WINDOW_MOST = 60.0  # limits are told for a minute at most
 _FRESH = 1.0  # that a connection may have idled and still carry a creation: no server
 # closes that soon
 _KEPT_FOR = 50.0  # that a connection may idle: load balancers close it after 60
@@ -583,9 +582,10 @@ class _Call:
         if seconds >= left:
             raise self.expired()
 
-    def expired(self, more: str = "") -> PredictionTimeout:
+    def expired(self, more: str = "", **facts: Any) -> PredictionTimeout:
         """The error of a call whose time is over."""
-        return PredictionTimeout(f"no result within {self.timeout:g} s{more}")
+        text = f"no result within {self.timeout:g} s{more}"
+        return PredictionTimeout(text, **facts)
 
 
 def _in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
@@ -2403,7 +2403,7 @@ class Files(Namespace):
         """
         path = _path("files", file_id, "download")
         where = _query(path, owner=owner, expiry=expiry, signature=signature)
-        return self._client._fetch("GET", where, read=_read_bytes)
+        return self._client._fetch("GET", where, read=bytes)
 
     async_create = _async(create)
     async_get = _async(get)
@@ -2630,7 +2630,7 @@ class _Download:
         while True:
             request = self._request()
             try:
-                answer = await transport.open(self.call, request)
+                answer = await transport.request(self.call, request)
             except APIError as error:
                 if error.status != 416 or not self.resumes:
                     raise
@@ -2664,7 +2664,7 @@ class _Download:
         if self.resumes and self.given:
             headers["Range"] = f"bytes={self.given}-"
             headers["If-Range"] = self.version[0]
-        return _Request("GET", self.url, headers=headers, file=True)
+        return _Request("GET", self.url, headers=headers, whole=False, file=True)
 
     def _join(self, answer: Any) -> int:
         """How many bytes of an answer were handed over already.
@@ -3161,7 +3161,9 @@ class _Run:
             _in_place(self._stopping(call))
         except Exception as failure:  # the cause is what the caller has to hear
             id = self.prediction and self.prediction.get("id")
-            _log_warning("could not cancel %s: %s", id or "an unanswered run", failure)
+            _log(
+                "warning", "could not cancel %s: %s", id or "an unanswered run", failure
+            )
 
     async def _stopping(self, call: _Call) -> None:
         if self.prediction is None and self.creation is not None:
@@ -3173,7 +3175,9 @@ class _Run:
                     break
                 await call.sleep(_SETTLES / 3)  # they may be given up in this moment
         if self.prediction is None:
-            _log_warning("a run whose creation is not answered may exist, or come to")
+            _log(
+                "warning", "a run whose creation is not answered may exist, or come to"
+            )
             self._listen()
             return
         await self.cancel(call)
@@ -3238,12 +3242,12 @@ class _Run:
         _late.add(exchange)
         try:
             call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
-            data = _read_created(_unpacked(exchange.receive(call, True)))
+            data = _read_created(_unpacked(exchange.receive(call)))
             self.prediction = self.kind(data, self.client)
             if _is_running(self.prediction):
                 _in_place(self.cancel(call))
         except (*_BROKEN, ReplicateError) as failure:
-            _log_warning("a run that was given up told nothing more: %s", failure)
+            _log("warning", "a run that was given up told nothing more: %s", failure)
         finally:
             exchange.leave()
             _late.discard(exchange)
@@ -3464,7 +3468,7 @@ class _Listings:
 
     async def _look(self, call: _Call) -> _Listing:
         began, seen, ahead = call.clock.now(), [], 0.0
-        pages = _newest_runs(call, tries=1)
+        pages = _newest_runs(call, is_best_effort=True)
         async with _Closing(pages):
             async for runs in pages:
                 seen.append(runs)
@@ -3562,7 +3566,7 @@ class _Polls:
                     if not left or number == most:
                         break
         except (APIError, NetworkError, ValueError) as failure:
-            _log_warning("no list of runs: %s", failure)
+            _log("warning", "no list of runs: %s", failure)
         finally:
             pause = max(_PAGE_GAP, 4 * number * self.gap)
             self.next_page = call.clock.now() + pause
@@ -3869,7 +3873,7 @@ class _Batch:
         if isinstance(cause, ReplicateError):
             cause._add(told)
         elif told:
-            _log_warning("map was left%s", told)
+            _log("warning", "map was left%s", told)
 
     # From here on, everything but _draw() runs on the loop.
 
@@ -4169,7 +4173,7 @@ class _Journal:
         try:
             self._commit()
         except ReplicateError as error:
-            _log_warning("%s", error)
+            _log("warning", "%s", error)
         self.file.close()
         self.reader.close()
 
@@ -4251,7 +4255,7 @@ class _Journal:
                 "so it was not created again"
             )
         if runs is None and index <= self.last:
-            _log_warning("input %d is not in the journal: it runs anew", index)
+            _log("warning", "input %d is not in the journal: it runs anew", index)
         return None
 
     async def add(self, call: _Call, line: _Object) -> None:
@@ -4636,10 +4640,10 @@ class _Stream:
         }
         if self.last_id:
             headers["Last-Event-ID"] = self.last_id
-        request = _Request("GET", self.url, headers=headers)
+        request = _Request("GET", self.url, headers=headers, whole=False)
         transport = self.call.client._transport
         try:
-            answer = await transport.open(self.call, request)
+            answer: _Answer = await transport.request(self.call, request)
             if answer.media_type == "text/event-stream":
                 return answer
             answer.close()
@@ -4705,7 +4709,7 @@ class _Stream:
 
 async def _cog_schema(call: _Call, address: str) -> Any:
     """The container's schema, or None where it has none or is not up yet."""
-    request = _Request("GET", address + "/openapi.json", bare=True, tries=1)
+    request = _Request("GET", address + "/openapi.json", bare=True, is_best_effort=True)
     try:
         return await call.client._transport.request(call, request)
     except (APIError, NetworkError):
@@ -4808,7 +4812,7 @@ class _CogRun(_Run):
             await self._update()
             put = self._request(accept)
             try:
-                return put, await self.client._transport.open(self.call, put)
+                return put, await self.client._transport.request(self.call, put)
             except ReplicateError as error:
                 if not put.sent or error.status == 503:
                     self.prediction = None  # it does not run: nothing to be cancelled
@@ -4824,6 +4828,7 @@ class _CogRun(_Run):
         return _Request(
             "PUT",
             self.url,
+            whole=False,
             body=self.body,
             headers={"Accept": accept},
             bare=True,
@@ -4867,7 +4872,7 @@ class _CogRun(_Run):
         """What the container says: events that matter, or all at the end, as JSON."""
         call = self.call
         if answer.media_type != "text/event-stream":
-            read = functools.partial(answer.read, _ANSWER_MOST, call.left)
+            read = functools.partial(answer.read, _ANSWER_MOST, call)
             with contextlib.closing(answer):
                 whole = await call.face.on_wire(answer.connection, read)
             yield "completed", _read_object(whole)
@@ -5276,10 +5281,7 @@ class _Field:
         for choice in self.choices:
             if text == choice or text == json.dumps(choice):
                 return choice
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = text
+        value = _json_or_text(text)
         if "string" in self.types:
             if isinstance(value, (list, dict)) and _fits(value, self.types):
                 return value
@@ -5431,10 +5433,10 @@ async def _description(call: _Call, ref: str) -> tuple[str, Any]:
 # Transport
 # ------------------------------------------------------------------------------------
 #
-#   request(), open()     until it succeeds or may not be sent again
+#   request()             until it succeeds or may not be sent again
 #     _attempt()          once: the answer, read, or why there is none
 #       _followed()       the redirects of a GET; _credentials() for each address
-#         _exchange()     one connection: _send() and _receive() are all that blocks
+#         _exchange()     one connection: _Exchange.send() and .receive() do what blocks
 #     retry()             _may_repeat() is the rule; when: the server's word, or a guess
 
 _AGENT = f"replicate-onefile/{__version__}"
@@ -5459,10 +5461,6 @@ def _log(level: str, text: str, *values: Any) -> None:
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     getattr(logger, level)(text, *values)
-
-
-def _log_warning(text: str, *values: Any) -> None:
-    _log("warning", text, *values)
 
 
 class _Address:
@@ -5522,12 +5520,13 @@ class _Request:
         url: str,
         *,
         read: Callable[[bytes], Any] | None = None,
+        whole: bool = True,
         body: Any = None,  # text, a _Source, or JSON's value
         headers: _Headers | None = None,
         once: bool = False,
         noun: str = "",
         hold: float = 0.0,
-        tries: int | None = None,
+        is_best_effort: bool = False,
         makes_run: bool = False,
         patient: bool = False,
         bare: bool = False,
@@ -5536,6 +5535,7 @@ class _Request:
         self.method = method
         self.url = url  # a whole address
         self.read = read or _read_object  # makes the result of the body
+        self.whole = whole  # whether it is read; else the answer is handed over open
         self.headers = dict(headers or {})
         if isinstance(body, _Source):
             self.headers.update(body.headers)
@@ -5549,7 +5549,7 @@ class _Request:
         self.once = once  # must not be acted on twice (promise 1)
         self.noun = noun  # what it creates, for messages alone; "" where nothing
         self.hold = hold  # seconds that the server may hold it
-        self.tries = tries  # how often at the most; None: as the client says
+        self.is_best_effort = is_best_effort  # never sent again
         # Whether it creates a run of the account's: these keep a pace of their own, and
         # their answer is of use also when whoever asked has left.
         self.makes_run = makes_run
@@ -5559,7 +5559,7 @@ class _Request:
         # Set by _Transport for each attempt:
         self.exchange: _Exchange | None = None  # None where it was surely not acted on
         self.sent_at = 0.0  # by the client's clock
-        self.is_elsewhere = False  # whether a redirect was followed
+        self.is_elsewhere = False  # whether another answers than the API
 
     @property
     def sent(self) -> bool:
@@ -5574,14 +5574,10 @@ class _Request:
     @property
     def path(self) -> str:
         """The path, for messages: a query may hold a signature."""
-        return urllib.parse.quote(_shown_path(self.url), safe="%/:=&~+!$,;'@()*[]")
-
-
-def _shown_path(url: str) -> str:
-    try:
-        return _address(url).path
-    except ValueError:
-        return "/"
+        try:
+            return _address(self.url).path
+        except ValueError:
+            return "/"
 
 
 class _Transport:
@@ -5606,29 +5602,19 @@ class _Transport:
         self.proxies: _Headers | None = None
         if proxies is not None:
             self.proxies = {scheme: _Secret(url) for scheme, url in proxies.items()}
-        # The environment's variables, and what they told; replaced whole by any thread.
-        self.found_proxies: tuple[Any, Any] = (None, {})
         self.ssl_context = ssl_context  # else made at the first need, always the same
         self.is_given_context = ssl_context is not None
         self.pool = _Pool()
         self.creations, self.others = _Pace(), _Pace()
         self.dated = ("", 0.0)  # the Date of the API's last answer, and when it came
-        self.random = random.random
         weakref.finalize(client, self.pool.close)
 
     async def request(self, call: _Call, request: _Request) -> Any:
         """Send it until it succeeds or may not be sent again; return what it reads."""
-        return await self._repeated(call, request, True)
-
-    async def open(self, call: _Call, request: _Request) -> _Answer:
-        """The same, but return the answer, whose body is still to be read."""
-        answer: _Answer = await self._repeated(call, request, False)
-        return answer
-
-    async def _repeated(self, call: _Call, request: _Request, whole: bool) -> Any:
         tries = throttled = 0
-        for number in itertools.count(1):
-            result, failure = await self._attempt(call, request, whole, number)
+        while True:
+            number = 1 + tries + throttled
+            result, failure = await self._attempt(call, request, number)
             if failure is None:
                 return result
             if failure.status == 429:
@@ -5652,11 +5638,10 @@ class _Transport:
 
         tries: how many have failed. throttled: how often it had a 429, which is no try.
         """
-        most = self.retries if request.tries is None else request.tries - 1
         patience = _PATIENCE if request.patient else _IMPATIENCE
-        if request.tries is not None:
-            patience = most
-        has_tried_enough = tries > most or throttled > patience
+        has_tried_enough = tries > self.retries or throttled > patience
+        if request.is_best_effort:
+            has_tried_enough = True
         if has_tried_enough or not _may_repeat(failure, request.once):
             try:
                 raise failure  # outside of any except block: it leads to no headers
@@ -5664,46 +5649,41 @@ class _Transport:
                 del failure
         delay = failure.retry_after
         if delay is None:
-            delay = self.random() * _BACKOFF * 2 ** min(tries, 10)
+            delay = random.random() * _BACKOFF * 2 ** min(tries, 10)
         if throttled > 1:  # a server that goes on to say "at once" is not believed
-            least = self.random() * _THROTTLED_LEAST * 2 ** min(throttled, 6)
+            least = random.random() * _THROTTLED_LEAST * 2 ** min(throttled, 6)
             delay = max(delay, least)
         await call.sleep(min(delay, _WAIT_MOST))
 
     async def _attempt(
-        self, call: _Call, request: _Request, whole: bool, number: int
+        self, call: _Call, request: _Request, number: int
     ) -> tuple[Any, ReplicateError | None]:
         """Send it once. Returns its result, or why there is none."""
         pace = self._pace(request)
-        ticket = None
-        if pace is not None:
-            ticket = await pace.turn(call)
+        ticket = await pace.turn(call)
         request.exchange = None
         started, status = time.monotonic(), "failed"
         result: Any = None
         failure: ReplicateError | None = None
         try:
             call.left()
-            answer = await self._followed(call, request, whole)
+            answer = await self._followed(call, request)
             status = str(answer.status)
-            if pace is not None and not request.is_elsewhere:
-                self.dated = answer.headers.get("date", ""), time.time()
-                pace.learn(ticket, answer, call.clock.now())
-            if answer.status < 300:
-                result = request.read(_unpacked(answer)) if whole else answer
-            else:
+            if answer.status >= 300:
                 failure = self._refusal(call, request, answer)
-                if answer.status < 500:
-                    request.exchange = None
+            if not request.is_elsewhere:
+                self.dated = answer.headers.get("date", ""), time.time()
+                pace.learn(ticket, answer.headers, failure, call.clock.now())
+            if failure is None:
+                result = request.read(_unpacked(answer)) if request.whole else answer
         except _BROKEN as error:
             if _is_of_a_signal_handler(error):
                 raise
             failure = self.explained(call, request, error)
         finally:
-            if "logging" in sys.modules:
-                took = (time.monotonic() - started) * 1000
-                shown = request.method, request.path[:200], status, took, number
-                _log("debug", "%s %s %s %d ms, attempt %d", *shown)
+            took = (time.monotonic() - started) * 1000
+            shown = request.method, request.path[:200], status, took, number
+            _log("debug", "%s %s %s %d ms, attempt %d", *shown)
         return result, failure
 
     def server_time(self) -> float:
@@ -5714,23 +5694,22 @@ class _Transport:
             return time.time()
         return date + time.time() - came_at
 
-    def _pace(self, request: _Request) -> _Pace | None:
+    def _pace(self, request: _Request) -> _Pace:
         """Who spaces such requests; only the API tells its limits."""
         if request.bare or request.file:
-            return None
+            return _Pace()  # which knows of none
         return self.creations if request.makes_run else self.others
 
-    async def _followed(self, call: _Call, request: _Request, whole: bool) -> _Answer:
+    async def _followed(self, call: _Call, request: _Request) -> _Answer:
         """Send it, and follow the redirects of a GET."""
-        url, trusted, request.is_elsewhere = request.url, not request.bare, False
+        url, trusted = request.url, not request.bare
+        request.is_elsewhere = request.bare or request.file
         for _ in range(_REDIRECTS_MOST):
             address = self._read_address(call, url)
             credentials = {}
             if trusted:
                 credentials = self._credentials(call, request, address)
-            answer: _Answer = await self._exchange(
-                call, request, address, credentials, whole
-            )
+            answer = await self._exchange(call, request, address, credentials)
             location = answer.headers.get("location")
             redirects = answer.status in (301, 302, 303, 307, 308) and location
             if not redirects or request.method != "GET":
@@ -5745,7 +5724,7 @@ class _Transport:
                 raise ReplicateError(
                     f"will not follow a redirect from https to {shown}"
                 )
-        raise http.client.HTTPException("it redirects for ever")
+        raise NetworkError(f"{request.method} {request.path}: it redirects for ever")
 
     def _read_address(self, call: _Call, url: str) -> _Address:
         try:
@@ -5795,20 +5774,12 @@ class _Transport:
         """Where to connect for an address: scheme, host, port, and its proxy."""
         proxies = self.proxies
         if proxies is None:
-            proxies = self._proxies_of_environment()
+            variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
+            proxies = _proxies_of_environment(*variables)
         url = proxies.get(address.scheme)
         if not url or urllib.request.proxy_bypass(address.netloc):
             return (*address.origin, None)
         return (*address.origin, _proxy(_Secret(url)))
-
-    def _proxies_of_environment(self) -> _Headers:
-        """urllib's rules; looked up anew when one of the variables has changed."""
-        variables = [os.environ.get(name) for name in _PROXY_VARIABLES]
-        seen, proxies = self.found_proxies
-        if variables != seen:
-            proxies = urllib.request.getproxies()
-            self.found_proxies = (variables, proxies)
-        return proxies  # type: ignore[no-any-return]
 
     async def _exchange(
         self,
@@ -5816,29 +5787,28 @@ class _Transport:
         request: _Request,
         address: _Address,
         credentials: _Headers,
-        whole: bool,
-    ) -> Any:
+    ) -> _Answer:
         """Send it over a connection, and return the answer."""
         route = self._route(address)
         # One that must not be sent twice goes over no connection that may just close.
         most_age = _FRESH if request.once or not self.retries else _KEPT_FOR
-        head = _head(request, address, credentials, route[3], whole)
+        head = _head(request, address, credentials, route[3])
         exchange = _Exchange(self, request)
         request.exchange, request.sent_at = exchange, call.clock.now()
-        send = functools.partial(exchange.send, call, head)
-        receive = functools.partial(exchange.receive, call, whole)
         face: Any = call.face
+        answer: _Answer
         try:
             exchange.open(route, most_age)
-            if not face.on_loop:
-                send()
-                return receive()
             connection = exchange.connection
-            await face.on_wire(connection, send)
+            await face.on_wire(connection, exchange.send, call, head)
             await face.readable(connection, call.within(exchange.patience))
             if request.makes_run:  # its answer is read also where its task is cancelled
-                return await face.in_thread(receive)
-            return await face.on_wire(connection, receive)
+                answer = await face.in_thread(exchange.receive, call)
+            else:
+                answer = await face.on_wire(connection, exchange.receive, call)
+            if request.whole or answer.status >= 300:
+                answer.close()  # not before: what is given back is another's to use
+            return answer
         except BaseException as error:
             is_broken = isinstance(error, _BROKEN)
             if isinstance(error, socket.timeout):
@@ -5870,10 +5840,9 @@ class _Transport:
 
     def redacted(self, text: str, token: str | None = None) -> str:
         """Text from outside without the token and the caller's own headers."""
-        try:
-            secrets = [token or "", self.client._token(), *self.own_headers.values()]
-        except ReplicateError:  # a malformed token is told elsewhere
-            secrets = [token or "", *self.own_headers.values()]
+        secrets = [token or "", *self.own_headers.values()]
+        with contextlib.suppress(ReplicateError):  # a malformed one is told elsewhere
+            secrets.append(self.client._token())
         for secret in secrets:
             if len(secret) > 3:
                 text = text.replace(secret, "***")
@@ -5900,7 +5869,9 @@ class _Transport:
             text += f" (request id {asked})"
         if status == 401:
             text += f"; check REPLICATE_API_TOKEN: tokens come from {_TOKENS_PAGE}"
-        if status >= 500 or status < 400 or status == 408:
+        if 400 <= status < 500 and status != 408:
+            request.exchange = None  # it was surely not acted on
+        else:
             text += _may_exist(request.noun)
         return APIError(
             text,
@@ -5922,16 +5893,14 @@ class _Transport:
         facts: _Dict = {"method": request.method, "path": path, "_sent": sent}
         unknown = _may_exist(request.noun) if sent else ""
         if isinstance(error, socket.timeout) and call.over():
-            expired = call.expired(unknown)
-            expired.method, expired.path, expired._sent = request.method, path, sent
-            return expired
-        where = _address(request.url).netloc
-        proxy = self._route(_address(request.url))[3]
+            return call.expired(unknown, **facts)
+        address = _address(request.url)
+        where, proxy = address.netloc, self._route(address)[3]
         if proxy is not None:
             where += f" through the proxy {proxy.address.netloc}"
         why, final = self._why(error, sent, where)
         if isinstance(error, _Garbage):
-            facts["body"] = self.redacted(error.body[:_ERROR_MOST], call.token)
+            facts["body"] = self.redacted(error.body, call.token)
         why = self.redacted(why, call.token)
         text = f"{request.method} {path} at {where}: {why}{unknown}"
         return NetworkError(text, _final=final, **facts)
@@ -5949,7 +5918,7 @@ class _Transport:
         if isinstance(error, http.client.IncompleteRead):
             return "the connection was closed before the answer was complete", False
         text = str(error) or type(error).__name__
-        return text, text.startswith(("Tunnel connection failed: 4", "it redirects"))
+        return text, text.startswith("Tunnel connection failed: 4")
 
 
 class _Exchange:
@@ -6004,11 +5973,11 @@ class _Exchange:
             if self.is_left:
                 self.leave()
 
-    def receive(self, call: _Call, whole: bool) -> _Answer:
+    def receive(self, call: _Call) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
         try:
             with self.using:
-                return self._receive(call, whole)
+                return self._receive(call)
         finally:
             if self.is_left:
                 self.leave()
@@ -6033,24 +6002,23 @@ class _Exchange:
                 raise
             # Half way it was refused, and the answer may say why.
 
-    def _receive(self, call: _Call, whole: bool) -> _Answer:
-        seconds = self.transport.seconds
-        if self.request.hold == math.inf:
-            seconds = math.inf
+    def _receive(self, call: _Call) -> _Answer:
+        request, pool = self.request, self.transport.pool
         if self.answer is None:
-            limit, pool = call.within(self.patience), self.transport.pool
-            method = self.request.method
-            self.answer = _Answer(self.connection, method, limit, pool, seconds)
+            limit = call.within(self.patience)
+            self.answer = _Answer(self.connection, limit, pool, self.patience)
         answer = self.answer
-        limit = call.within(seconds)
-        if answer.is_closed:  # another thread has read it
+        is_error = answer.status >= 300
+        if not is_error and not request.whole:
             return answer
-        if answer.status >= 300:
-            answer.body = answer.read_what_comes(_ERROR_MOST, limit)
-        elif whole:
-            answer.body = answer.read(_ANSWER_MOST, limit)
-            if len(answer.body) > _ANSWER_MOST:
-                raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
+        try:
+            most = _ERROR_MOST if is_error else _ANSWER_MOST
+            answer.body = answer.read(most, call)
+        except (OSError, http.client.HTTPException) as error:
+            if not is_error or _is_of_a_signal_handler(error):
+                raise  # else an error without its body is better than none
+        if len(answer.body) > _ANSWER_MOST:
+            raise ValueError(f"an answer of more than {_ANSWER_MOST >> 20} MiB")
         return answer
 
 
@@ -6068,9 +6036,9 @@ def _may_repeat(failure: ReplicateError, once: bool) -> bool:
 class _Garbage(ValueError):
     """An answer of status 200 whose body is not what the API sends."""
 
-    def __init__(self, message: str, body: str) -> None:
+    def __init__(self, message: str, body: bytes = b"") -> None:
         super().__init__(message)
-        self.body = body
+        self.body = body[:_ERROR_MOST].decode("utf-8", "replace")
 
 
 def _head(
@@ -6078,12 +6046,11 @@ def _head(
     address: _Address,
     credentials: _Headers,
     proxy: _Proxy | None,
-    whole: bool,
 ) -> _SecretBytes:
     """The head of a request: here, and where it is sent, the token is in clear."""
     target = address.target
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-    if whole:  # else it is handed on as it comes
+    if request.whole:  # else it is handed on as it comes
         headers["Accept-Encoding"] = _UNPACKED
     headers.update(request.headers)
     headers.update(credentials)
@@ -6119,6 +6086,12 @@ class _Proxy:
             pair = f"{urllib.parse.unquote(name)}:{urllib.parse.unquote(password)}"
             coded = base64.b64encode(pair.encode()).decode()
             self.secret = _Secret(f"Basic {coded}")
+
+
+@functools.lru_cache(maxsize=4)
+def _proxies_of_environment(*variables: str | None) -> Mapping[str, str]:
+    """urllib's rules; looked up anew when one of the variables has changed."""
+    return urllib.request.getproxies()
 
 
 @functools.lru_cache(maxsize=16)
@@ -6182,9 +6155,8 @@ class _Pace:
         self.length = 0.0  # seconds that a window lasts
         self.number = 0  # of requests that have left
         self.taken = 0  # how many of this window's were not refused
-        self.refused = False  # whether one of them was
-        self.quiet = 0  # windows without a refusal
-        self.trust = 1  # quiet windows after which more is tried; doubled when refused
+        self.quiet = 0  # windows before this one without a refusal; -1 from one on
+        self.trust = 1  # quiet windows after which more is tried; doubled by that
 
     async def turn(self, call: _Call) -> tuple[int, float]:
         """Wait until a request may leave; returns the ticket that learn() wants."""
@@ -6202,54 +6174,44 @@ class _Pace:
 
     def _next_window(self, now: float) -> None:
         allowed = max(1, self.taken)
-        if self.refused:
-            self.quiet = 0
-        else:
-            self.quiet += 1
+        self.quiet += 1
         if self.quiet >= self.trust:
-            allowed = allowed + allowed // 2 + 1
+            allowed += allowed // 2 + 1
             self.trust = min(2 * self.trust, 64)
             self.quiet = 0
         self.left, self.ends_at = allowed, now + self.length
-        self.taken, self.refused = 0, False
+        self.taken = 0
 
-    def learn(self, ticket: Any, answer: _Answer, now: float) -> None:
+    def learn(
+        self,
+        ticket: Any,
+        headers: Mapping[str, str],
+        failure: ReplicateError | None,
+        now: float,
+    ) -> None:
         """Note what an answer tells of the limit."""
         number, sent_at = ticket
-        told = _told_limit(answer.headers)
+        left = _number(headers.get("ratelimit-remaining", ""))
+        reset = _number(headers.get("ratelimit-reset", ""))
         with self.lock:
-            if answer.status != 429:
-                self.taken += 1
-                if told is not None and sent_at + told[1] > now:
-                    since = self.number - number  # what has left after it
-                    self.left = max(0, told[0] - since)
-                    self._until(now, sent_at + told[1], told[1])
+            if failure is not None and failure.status == 429:
+                self.left, self.quiet = 0, -1
+                self.length = _THROTTLED_LEAST
+                if failure.retry_after is not None:
+                    self.length = min(failure.retry_after, _WAIT_MOST)
+                self.ends_at = now + self.length
                 return
-            self.refused = True
-            body = answer.body.decode("utf-8", "replace")
-            delay = _retry_after(answer.headers, body, 429, time.time())
-            if delay is None:
-                delay = _THROTTLED_LEAST
-            delay = min(delay, _WAIT_MOST)
-            self.left = 0
-            self._until(now, now + delay, delay)
-
-    def _until(self, now: float, ends_at: float, length: float) -> None:
-        self.length = min(length, _WINDOW_MOST)
-        self.ends_at = min(ends_at, now + _WINDOW_MOST)
+            self.taken += 1
+            if left is None or reset is None or sent_at + reset <= now:
+                return
+            since = self.number - number  # what has left after it
+            self.left = max(0, left - since)
+            self.length = min(reset, _WAIT_MOST)
+            self.ends_at = min(sent_at + reset, now + _WAIT_MOST)
 
 
-def _told_limit(headers: _Headers) -> tuple[int, float] | None:
-    """ratelimit-remaining and ratelimit-reset (seconds), where both are numbers."""
-    left = headers.get("ratelimit-remaining", "")
-    reset = _seconds(headers.get("ratelimit-reset", ""))
-    if reset is None or not re.fullmatch("[0-9]{1,9}", left):
-        return None
-    return int(left), reset
-
-
-def _seconds(text: str) -> float | None:
-    """A number of seconds, as headers have it; None for what is none."""
+def _number(text: str) -> float | None:
+    """A number, of seconds or requests, as headers have it; None for what is none."""
     text = text.strip()
     is_one = re.fullmatch(r"[0-9]{1,1000}(\.[0-9]{0,9})?", text)
     return float(text) if is_one else None
@@ -6262,7 +6224,7 @@ def _retry_after(headers: _Headers, body: str, status: int, now: float) -> float
     JSON of the body; of a 429 also ratelimit-reset, or the words "resets in ~30s".
     """
     after = headers.get("retry-after", "")
-    seconds = _seconds(after)
+    seconds = _number(after)
     if seconds is not None:
         return seconds
     date = _parse_date(after)
@@ -6274,7 +6236,7 @@ def _retry_after(headers: _Headers, body: str, status: int, now: float) -> float
         return max(0.0, float(told))
     if status != 429:
         return None
-    reset = _seconds(headers.get("ratelimit-reset", ""))
+    reset = _number(headers.get("ratelimit-reset", ""))
     if reset is not None:
         return reset
     words = re.search(r"resets in ~?([0-9]{1,9}(?:\.[0-9]{0,9})?)s", body[:4096])
@@ -6315,11 +6277,9 @@ def _int_or_text(digits: str) -> Any:
 def _problem(body: str) -> dict[str, str]:
     """title, detail, type and instance from an error's body; else its first line."""
     data = _parsed(body)
-    if isinstance(data, str) or data is None:
-        lines = (data or body)[:2000].strip().splitlines() or [""]
-        data = {"detail": lines[0][:300] or None}
     if not isinstance(data, dict):
-        data = {"detail": body[:300]}
+        text = data if isinstance(data, str) else body
+        data = {"detail": text.strip().partition("\n")[0][:300] or None}
     detail = data.get("detail", data.get("error"))
     if isinstance(detail, list):
         detail = "; ".join(_fault_of_cog(part) for part in detail)
@@ -6338,28 +6298,26 @@ def _fault_of_cog(part: Any) -> str:
     return f"{'.'.join(str(step) for step in place[1:])}: {part.get('msg')}"
 
 
-def _unpacked(answer: _Answer, most: int = 0) -> bytes:
+def _unpacked(answer: _Answer, most: int = _ANSWER_MOST) -> bytes:
     """An answer's body, decompressed where it says so; of an error the beginning."""
-    body, most = answer.body, most or _ANSWER_MOST
     if answer.headers.get("content-encoding", "").strip().lower() != "gzip":
-        return body
+        return answer.body
     try:
         unpacker: Any = zlib.decompressobj(31)  # pyright: ignore
-        unpacked: bytes = unpacker.decompress(body, most)
+        unpacked: bytes = unpacker.decompress(answer.body, most)
     except Exception as error:  # an AttributeError where there is no zlib
-        raise _Garbage(f"not gzip: {error}", "") from None
+        raise _Garbage(f"not gzip: {error}") from None
     if answer.status < 300 and not unpacker.eof:
-        raise _Garbage("an answer that is too large unpacked, or cut short", "")
+        raise _Garbage("an answer that is too large unpacked, or cut short")
     return unpacked
 
 
 def _read_json(body: bytes, kind: type) -> Any:
+    """The JSON of an answer, which is an object (dict) or a list."""
     data = _parsed(body)
     if not isinstance(data, kind):
-        shown = body[: 2 * _ERROR_MOST].decode("utf-8", "replace")
-        raise _Garbage(
-            f"the answer's {len(body)} bytes are not the JSON awaited", shown
-        )
+        text = f"the answer's {len(body)} bytes are not the JSON awaited"
+        raise _Garbage(text, body)
     return data
 
 
@@ -6375,9 +6333,7 @@ def _read_created(body: bytes) -> Any:
     """An object with an id."""
     data = _read_json(body, dict)
     if not isinstance(data.get("id"), str) or data["id"] in ("", ".", ".."):
-        raise _Garbage(
-            "the answer has no id", body[:_ERROR_MOST].decode("utf-8", "replace")
-        )
+        raise _Garbage("the answer has no id", body)
     return data
 
 
@@ -6385,9 +6341,7 @@ def _read_run(body: bytes) -> Any:
     """An object with an id and a status."""
     data = _read_created(body)
     if not isinstance(data.get("status"), str):
-        raise _Garbage(
-            "the answer has no status", body[:4096].decode("utf-8", "replace")
-        )
+        raise _Garbage("the answer has no status", body)
     return data
 
 
@@ -6399,10 +6353,6 @@ def _read_text(body: bytes) -> Any:
     return body.decode("utf-8", "replace")
 
 
-def _read_bytes(body: bytes) -> Any:
-    return body
-
-
 # ------------------------------------------------------------------------------------
 # Wire
 # ------------------------------------------------------------------------------------
@@ -6410,8 +6360,8 @@ def _read_bytes(body: bytes) -> Any:
 # Bytes only: a connection, what is read from it, and the pool that keeps it. Who asks
 # gives a limit, a function that tells how many seconds the next operation may take.
 
-_HEAD_ENDS = (b"\r\n\r\n", b"\n\n", b"\n\r\n")
-_LINE_ENDS = (b"\n",)
+_HEAD_END = rb"\r?\n\r?\n"
+_LINE_END = rb"\n"
 _CHUNK_SIZE = rb"[0-9A-Fa-f]{1,15}"
 _NEXT_CHUNK = rb"\r?\n[1-9A-Fa-f][0-9A-Fa-f]{0,14}[^\n]*\n"
 _NOT_YET: Any = (BlockingIOError,)
@@ -6462,12 +6412,11 @@ class _Connection:
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._keep_alive()
                 return
-            except OSError as error:
+            except BaseException as error:
+                self.close()
+                if not isinstance(error, OSError) or _is_of_a_signal_handler(error):
+                    raise
                 failure = error
-                self.close()
-            except BaseException:
-                self.close()
-                raise
         raise failure
 
     def _keep_alive(self) -> None:
@@ -6489,7 +6438,7 @@ class _Connection:
         if secret:
             head = _Secret(f"{head}Proxy-Authorization: {secret}\r\n")
         self.send(_SecretBytes(f"{head}\r\n".encode()), limit)
-        answer = _Answer(self, "CONNECT", limit)
+        answer = _Answer(self, limit)
         if answer.status != 200:
             said = f"{answer.status} {answer.reason}".strip()
             raise OSError(f"Tunnel connection failed: {said}")
@@ -6526,19 +6475,17 @@ class _Connection:
         data: bytes = self.sock.recv(_RECEIVE)
         return data
 
-    def receive_until(self, ends: tuple[bytes, ...], most: int, limit: _Limit) -> bytes:
-        """Return what comes before the first of some ends, which is passed over.
+    def receive_until(self, end: bytes, most: int, limit: _Limit) -> bytes:
+        """Return what comes before an end, a pattern, which is passed over.
 
         Raises RemoteDisconnected where the connection ends before that, HTTPException
         after `most` bytes.
         """
         while True:
-            found = [(self.buffer.find(end, self.at), len(end)) for end in ends]
-            found = [place for place in found if place[0] >= 0]
-            if found:
-                start, (place, length) = self.at, min(found)
-                self.at = place + length
-                return self.buffer[start:place]
+            start, found = self.at, re.compile(end).search(self.buffer, self.at)
+            if found is not None:
+                self.at = found.end()
+                return self.buffer[start : found.start()]
             if len(self.buffer) - self.at > most:
                 raise http.client.HTTPException("too long a head, or line")
             more = self._recv(limit)
@@ -6565,19 +6512,10 @@ class _Connection:
                 raise
         return True
 
-    def quiet(self) -> bool:
-        """Whether nothing is to be read while it idles: no end, no stray answer."""
-        if self.at < len(self.buffer):
-            return False
-        try:
-            self.sock.settimeout(0)
-            self.sock.recv(1)
-        except _NOT_YET:
-            return True
-        except OSError as error:
-            if _is_of_a_signal_handler(error):
-                raise
-        return False
+    def is_young(self, most_age: float) -> bool:
+        """Whether it has idled for less; a parent's, in a forked child, never has."""
+        age = time.time() - self.kept_at
+        return self.process == os.getpid() and 0 <= age < most_age
 
     def cut(self) -> None:
         """End what another thread does on it. Below TLS: SSLSocket.shutdown would take
@@ -6592,37 +6530,50 @@ class _Connection:
             self.sock.close()
 
 
+class _LookUp:
+    """A host's addresses, on their way: all that ask for a name meanwhile share it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.key = os.getpid(), host, port  # a forked child has none of the threads
+        self.done = threading.Event()
+        self.found: list[Any] = []
+        self.failure = ""
+
+    def run(self) -> None:
+        _, host, port = self.key
+        try:
+            self.found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except OSError as error:
+            self.failure = str(error)
+        finally:
+            _look_ups.pop(self.key, None)
+            self.done.set()
+
+
+_look_ups: dict[Any, _LookUp] = {}  # of all threads; each step on it is atomic
+
+
 def _addresses(
     host: str, port: int, limit: _Limit, connection: _Connection
 ) -> list[Any]:
     """A host's addresses. getaddrinfo can neither be limited nor interrupted, so that a
     thread calls it for a name (promise 8)."""
-    look_up = functools.partial(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
-    try:
-        return look_up(flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # no numeric address
-        pass
-    found: list[Any] = []
-    done = threading.Event()
-
-    def look() -> None:
+    numeric, stream = socket.AI_NUMERICHOST, socket.SOCK_STREAM
+    with contextlib.suppress(socket.gaierror):  # then it is a name
+        return socket.getaddrinfo(host, port, 0, stream, flags=numeric)
+    own = _LookUp(host, port)
+    look_up = _look_ups.setdefault(own.key, own)
+    if look_up is own:
         try:
-            found.extend(look_up())
-        except OSError as error:
-            found.append(error)
-        finally:
-            done.set()
-
-    try:
-        threading.Thread(target=look, name="replicate-dns", daemon=True).start()
-    except RuntimeError:  # no more threads, or none any more: the interpreter ends
-        look()
-    while not done.wait(_DNS_SLICE):
+            threading.Thread(target=own.run, name="replicate-dns", daemon=True).start()
+        except RuntimeError:  # no more threads, or none any more: the interpreter ends
+            own.run()
+    while not look_up.done.wait(_DNS_SLICE):
         limit()  # raises when the time is over
         connection.go_on()
-    if found and isinstance(found[0], OSError):
-        raise found[0]
-    return found
+    if look_up.failure:
+        raise OSError(look_up.failure)
+    return look_up.found
 
 
 class _Answer:
@@ -6631,7 +6582,6 @@ class _Answer:
     def __init__(
         self,
         connection: _Connection,
-        method: str,
         limit: _Limit,
         pool: _Pool | None = None,
         patience: float = math.inf,
@@ -6641,63 +6591,54 @@ class _Answer:
         self.patience = patience  # seconds that one block of the body may take
         for _ in range(_INTERIM_MOST):
             self._read_head(limit)
-            if not 100 <= self.status < 200 or self.status == 101:
+            if not 100 <= self.status < 200:
                 break
         else:
             raise http.client.HTTPException("too many interim answers")
         self.body = b""  # once it was read whole
         self.pieces: list[bytes] = []  # until then; whoever is interrupted can go on
-        self.is_over = False  # whether the end of the body was reached
         self.has_begun = False  # whether a chunk of it was
+        self.is_closed = False  # whether its connection is another's, or closed
         # Bytes to come of the body, or of its present chunk.
         self.left: float = math.inf
         self.chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
         self.length = _content_length(self.headers)
-        if method == "HEAD" or self.status in (204, 304) or method == "CONNECT":
+        if self.status in (204, 304):
             self.chunked, self.length = False, 0
         if self.chunked:
             self.left = 0
         elif self.length is not None:
             self.left = self.length
-        if self.left == 0 and not self.chunked:
-            self.is_over = True
+        # Whether the end of the body was reached.
+        self.is_over = self.left == 0 and not self.chunked
 
     def _read_head(self, limit: _Limit) -> None:
-        head = self.connection.receive_until(_HEAD_ENDS, _HEAD_MOST, limit)
-        first, *lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
+        head = self.connection.receive_until(_HEAD_END, _HEAD_MOST, limit)
+        first, *lines = head.decode("latin-1").replace("\r", " ").split("\n")
         if len(lines) > _HEADERS_MOST:
             raise http.client.HTTPException("too many headers")
-        protocol, _, rest = first.partition(" ")
-        code, _, reason = rest.partition(" ")
-        is_http = protocol in ("HTTP/1.1", "HTTP/1.0")
-        if not is_http or len(code) != 3 or not code.isdigit():
+        told = re.fullmatch(r"HTTP/1\.([01]) ([1-9][0-9]{2})( .*)?", first)
+        if told is None:
             raise http.client.BadStatusLine("no HTTP answer")
-        self.status = int(code)
-        self.reason = reason.strip()
+        self.status = int(told[2])
+        self.reason = (told[3] or "").strip()
         self.headers: dict[str, str] = {}  # by lower-case names
         for line in lines:
             name, colon, value = line.partition(":")
             if not colon or name.strip() != name:  # a folded line is obsolete
                 continue
-            if "\r" in value:
-                raise http.client.HTTPException("a header with a line end in it")
             name, value = name.lower(), value.strip()
             if name in self.headers:
                 value = f"{self.headers[name]}, {value}"
             self.headers[name] = value
         connection = self.headers.get("connection", "").lower()
-        self.lasts = protocol == "HTTP/1.1" and "close" not in connection
+        self.lasts = told[1] == "1" and "close" not in connection
 
     @property
     def media_type(self) -> str:
         """What its body is, without parameters, as "text/event-stream"."""
         kind = self.headers.get("content-type", "").partition(";")[0]
         return kind.strip().lower()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has let go of its connection."""
-        return self.connection is _NO_CONNECTION
 
     @property
     def is_measured(self) -> bool:
@@ -6709,31 +6650,26 @@ class _Answer:
 
         Raises IncompleteRead where it is cut short.
         """
-        pieces = [self._read_piece(most, limit)]
-        size = len(pieces[0])
-        while self.chunked and not self.left and size < most:
-            if self.is_over or not self.connection.holds(_NEXT_CHUNK):
-                break  # there is no more of it that could be had without waiting
-            pieces.append(self._read_piece(most - size, limit))
-            size += len(pieces[-1])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _read_piece(self, most: float, limit: _Limit) -> bytes:
-        if self.chunked and not self.left and not self.is_over:
-            self._start_chunk(limit)
-        if self.is_over:
-            return b""
-        piece = self.connection.receive(min(most, self.left), limit)
-        if piece:
+        pieces = []
+        while most > 0:
+            if self.left == 0 and not self.is_over:
+                self._start_chunk(limit)
+            if self.is_over:
+                break
+            piece = self.connection.receive(min(most, self.left), limit)
+            if not piece and self.is_measured:
+                raise http.client.IncompleteRead(b"")
+            pieces.append(piece)
+            most -= len(piece)
             self.left -= len(piece)
-        elif self.is_measured:
-            raise http.client.IncompleteRead(b"")
-        if not piece or (self.left == 0 and not self.chunked):
-            self.is_over = True
-        return piece
+            if not self.chunked:
+                self.is_over = not piece or self.left == 0
+            if self.left or not self.connection.holds(_NEXT_CHUNK):
+                break  # there is no more of it that could be had without waiting
+        return b"".join(pieces)
 
     def _line(self, limit: _Limit) -> bytes:
-        line = self.connection.receive_until(_LINE_ENDS, _LINE_MOST, limit)
+        line = self.connection.receive_until(_LINE_END, _LINE_MOST, limit)
         return line.strip()
 
     def _start_chunk(self, limit: _Limit) -> None:
@@ -6753,27 +6689,25 @@ class _Answer:
                 return
         raise http.client.HTTPException("too many trailers")
 
-    def read(self, most: int, limit: _Limit) -> bytes:
-        """Return the whole body, or as much as tells that it has more than `most`."""
-        size = 0
+    def read(self, most: int, call: _Call) -> bytes:
+        """Return the whole body, or as much as tells that it has more than `most`.
+
+        Each _RECEIVE bytes have to come within the answer's patience: a large one may
+        take its time on a slow line, but none drips for ever.
+        """
+        size = renewed_at = 0
+        limit = call.within(self.patience)
         while size <= most:
+            if size - renewed_at >= _RECEIVE:
+                limit, renewed_at = call.within(self.patience), size
             block = self.read_block(math.inf, limit)
             if not block:
                 break
             size += len(block)
             self.pieces.append(block)
-        self.close()
         return b"".join(self.pieces)
 
-    def read_what_comes(self, most: int, limit: _Limit) -> bytes:
-        """The same for an error's body, of which some is better than nothing."""
-        try:
-            return self.read(most, limit)
-        except (OSError, http.client.HTTPException):
-            self.close()
-            return b""
-
-    async def blocks(self, call: _Call, most: int = _BLOCK) -> AsyncIterator[bytes]:
+    async def blocks(self, call: _Call) -> AsyncIterator[bytes]:
         """Yield the body as it arrives. Raises of _BROKEN where it is cut short."""
         try:
             while not self.is_over:
@@ -6781,7 +6715,7 @@ class _Answer:
                 limit = call.within(self.patience)
                 await call.face.readable(connection, limit)
                 block = await call.face.on_wire(
-                    connection, self.read_block, most, limit
+                    connection, self.read_block, _BLOCK, limit
                 )
                 if block:
                     yield block
@@ -6792,14 +6726,11 @@ class _Answer:
         """Give the connection back after the end of the body, else close it."""
         if self.is_closed:
             return
-        connection, self.connection = self.connection, _NO_CONNECTION
+        self.is_closed = True
         if self.pool is not None and self.is_over and self.lasts and self.is_measured:
-            self.pool.keep(connection)
+            self.pool.keep(self.connection)
         else:
-            connection.close()
-
-
-_NO_CONNECTION = _Connection(None)  # of an answer that is closed
+            self.connection.close()
 
 
 def _content_length(headers: _Headers) -> int | None:
@@ -6814,79 +6745,51 @@ def _content_length(headers: _Headers) -> int | None:
 
 
 class _Pool:
-    """Connections that idle, by where they lead, to be used again."""
+    """Connections that idle, to be used again."""
 
     def __init__(self) -> None:
         # Shared by all threads of a client; touched only while the lock is held.
         # Reentrant, as what garbage collection closes may come here, too.
         self.lock = threading.RLock()
-        self.kept: dict[Any, list[_Connection]] = {}  # newest last; no empty lists
-        self.number = 0
-        self.swept_at = 0.0  # by the wall clock
-        self.is_closed = False  # its client is gone: what comes back later is not kept
+        self.kept: deque[_Connection] = deque()  # the newest last
+        self.most = _KEPT_MOST  # 0 once its client is gone: what comes back is closed
 
     def take(self, key: Any, most_age: float) -> _Connection | None:
         """A connection that is certain to be of use, None where there is none."""
         while True:
             with self.lock:
-                kept = self.kept.get(key)
-                if not kept:
+                found = [one for one in self.kept if one.key == key]
+                if not found or not found[-1].is_young(most_age):
                     return None
-                connection = kept.pop()
-                self.number -= 1
-                if not kept:
-                    del self.kept[key]
+                connection = found[-1]
+                self.kept.remove(connection)
             try:
-                if self._is_of_use(connection, most_age):
+                if not connection.arrived():  # no end, no stray answer
                     return connection
             except BaseException:  # of a signal handler
                 connection.close()
                 raise
             connection.close()
 
-    def _is_of_use(self, connection: _Connection, most_age: float) -> bool:
-        if connection.process != os.getpid():
-            return False
-        age = time.time() - connection.kept_at
-        return 0 <= age < most_age and connection.quiet()
-
     def keep(self, connection: _Connection) -> None:
         """Keep a connection; the oldest ones are closed, by age and by number."""
-        connection.kept_at = time.time()
+        connection.kept_at = now = time.time()
+        old = []
         with self.lock:
-            if self.is_closed:
-                connection.close()
-                return
-            kept = self.kept.setdefault(connection.key, [])
-            kept.append(connection)
-            self.number += 1
-            old = []
-            if self.number > _KEPT_MOST or connection.kept_at > self.swept_at + 10:
-                old += self._sweep(connection.kept_at)
+            self.kept.append(connection)
+            while self.kept and now - self.kept[0].kept_at > _KEPT_FOR:
+                old.append(self.kept.popleft())
+            while len(self.kept) > self.most:
+                old.append(self.kept.popleft())
         for one in old:
             one.close()
 
-    def _sweep(self, now: float) -> list[_Connection]:
-        """Take out what has idled too long, and the oldest while there are too many."""
-        self.swept_at = now
-        everything = [one for kept in self.kept.values() for one in kept]
-        everything.sort(key=lambda one: one.kept_at)
-        too_many = len(everything) - _KEPT_MOST
-        old = []
-        for number, one in enumerate(everything):
-            if number < too_many or now - one.kept_at > _KEPT_FOR:
-                self.kept[one.key].remove(one)
-                if not self.kept[one.key]:
-                    del self.kept[one.key]
-                old.append(one)
-        self.number -= len(old)
-        return old
-
     def close(self) -> None:
+        """Keep no more."""
         with self.lock:
-            everything = [one for kept in self.kept.values() for one in kept]
-            self.kept, self.number, self.is_closed = {}, 0, True
-        for one in everything:
+            self.most = 0
+            old, self.kept = self.kept, deque()
+        for one in old:
             one.close()
 
 
@@ -7410,7 +7313,7 @@ class _Words:
         is_json = source.lstrip().startswith("{")
         try:
             self.input.update(**json.loads(source if is_json else _read_file(source)))
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, RecursionError) as error:
             shown = "" if is_json else source + " "
             self.faults.append(f"--input {shown}is no JSON object: {error}")
 
@@ -7484,8 +7387,8 @@ def _read_file(path: str) -> bytes:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
-        raise ValueError("is not JSON") from None
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON, or nests too deep") from None
 
 
 def _json_or_text(text: str) -> Any:
@@ -7608,9 +7511,17 @@ def _show_output(asked: Any, call: _Call, run: _Run, schema: _Object) -> None:
             else:
                 _save_output(call, _files_in(output), text, asked.output)
     except KeyboardInterrupt:
-        id = run.prediction.id if run.prediction is not None else "nothing"
+        raise KeyboardInterrupt(f"interrupted{_what_became_of(run)}") from None
+
+
+def _what_became_of(run: _Run) -> str:
+    """What an interruption has done to a run; nothing where there was none yet."""
+    if run.prediction is not None:
         did = "cancelled" if run.cancelled else "did not cancel"
-        raise KeyboardInterrupt(f"interrupted: {did} {id}") from None
+        return f": {did} {run.prediction.id}"
+    if run.stopped:
+        return "; the prediction may have been made: see `replicate predictions list`"
+    return ""
 
 
 def _write_events(events: Any) -> None:
@@ -7962,17 +7873,17 @@ def _verbs(thing: Any) -> _Dict:
 
     That is namespaces, and methods that make requests, which are those with a twin.
     """
-    found: _Dict = {}
     if isinstance(thing, Client):
-        found["search"] = thing.search
-    if isinstance(thing, (Client, Namespace)):
-        for name, value in vars(thing).items():
-            if isinstance(value, Namespace):
-                found[name] = value
-    if isinstance(thing, Namespace):
-        for name in dir(thing):
-            if hasattr(thing, "async_" + name):
-                found[name] = getattr(thing, name)
+        names = [*vars(thing), "search"]
+    elif isinstance(thing, Namespace):
+        names = dir(thing)
+    else:
+        return {}
+    found = {}
+    for name in names:
+        value = getattr(thing, name)
+        if isinstance(value, Namespace) or hasattr(thing, "async_" + name):
+            found[name] = value
     return found
 
 
@@ -8084,7 +7995,8 @@ def _show_fields(thing: Any) -> None:
 def _cell(thing: Any, column: str) -> str:
     """A field on one line: times without fractions, what is nested as JSON."""
     for name in column.split("."):
-        thing = getattr(thing, name, None)
+        value = thing.get(name) if isinstance(thing, dict) else None
+        thing = getattr(thing, name, None) if value is None else value
     if thing is None:
         return ""
     text = thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)
