@@ -741,8 +741,9 @@ class Client:
         )
         self._polls = _Polls(pace)
         self._listings = _Listings()
-        # Both are shared by all threads; what is done to them is one step each.
+        # These are shared by all threads; what is done to them is one step each.
         self._iterates: dict[str, bool] = {}  # by version: versions never change
+        self._asked: set[tuple[int, str]] = set()  # processes, versions they look up
         self._own_runs: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
         self.models: Models = Models(self)
         self.predictions: Predictions = Predictions(self)
@@ -2913,19 +2914,28 @@ class _Target:
 
     async def look_up(self, call: _Call) -> None:
         """Learn, once per client, whether the version iterates; failures are let be."""
-        if self.iterates is not None or not self.version or self.model is None:
+        client, version = call.client, self.version
+        if self.iterates is not None or not version or self.model is None:
             return
-        known = call.client._iterates
-        if self.version not in known:
-            path = _path("models", *self.model, "versions", self.version)
+        asked = (os.getpid(), version)  # a forked child has none of the threads
+        is_asked = asked in client._asked
+        while asked in client._asked:  # for another call, which will know soon
+            await call.sleep(_POLL_FIRST)
+        if version not in client._iterates:
+            if is_asked:  # in vain
+                return
+            client._asked.add(asked)
             try:
-                version = await call.client._fetched(call, "GET", path, Version)
+                path = _path("models", *self.model, "versions", version)
+                found = await client._fetched(call, "GET", path, Version)
             except PredictionTimeout:
                 raise
             except (ReplicateError, ValueError):
                 return
-            known[self.version] = _iterates(version)
-        self.iterates = known[self.version]
+            finally:
+                client._asked.discard(asked)
+            client._iterates[version] = _iterates(found)
+        self.iterates = client._iterates[version]
 
     async def resolve_latest(self, call: _Call) -> bool:
         """Turn a model that is not official into its latest version, if it has one."""
