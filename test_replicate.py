@@ -3860,6 +3860,25 @@ class NeverOrphaned(RunCase):
         gc.collect()
         self.assertEqual((self.cancels(), len(self.api.running())), ([], 4))
 
+    def test_a_map_over_a_deployment_never_goes_on_with_the_public_model(self):
+        path = "/v1/deployments/acme/my-app/predictions"
+        gone = Reply.problem(404, "it was deleted")
+        self.answer("POST", path, lambda *_: None, gone)
+        outputs = self.client.map("deployments/acme/my-app", [FOX] * 2, concurrency=1)
+        self.assertEqual(failure_of(list, outputs).status, 404)
+        self.assert_seen(2, "POST", ".*/predictions")
+
+    def test_a_map_tells_what_it_could_not_cancel(self):
+        self.answer("POST", ".*/cancel", Reply.problem(500, "no"), times=False)
+        inputs = ({"seconds": 1e6 + n} if n < 2 else 1 / 0 for n in range(3))
+        outputs = self.client.map("test/slow", inputs, wait=False)
+        with self.assertLogs("replicate", logging.WARNING) as logs:
+            self.assertRaises(ZeroDivisionError, list, outputs)
+        told = [line for line in logs.output if "could not be cancelled: " in line]
+        self.assertTrue(told)
+        for run in self.api.creations:
+            self.assertIn(run, told[0])
+
 
 class GivenUpBeforeTheAnswer(RunCase):
     """The creation is in flight: given up, it is cancelled when it is known."""
@@ -4686,6 +4705,10 @@ class Proxies(ProxyCase):
             self.assertFalse(says_may_exist(error), str(error))
         self.assert_nothing_sent()
 
+    def test_a_proxys_address_that_is_none_is_told(self):
+        client = self.client_of(proxies={"http": "http://:0"})
+        self.assertIn("proxy", str(failure_of(client.accounts.current)))
+
 
 CERTIFICATE = """[req]
 distinguished_name = name
@@ -4988,6 +5011,20 @@ class Attacked(Case):
         self.assertEqual(joined(self.client.stream(LLAMA, FOX)), "one two")
         self.assertLess(time.monotonic() - began, 20)
         self.assertEqual(self.cancels(), [])
+
+    @each(
+        Reply(200, body=b"{}", headers={"Content-Length": "x"}),
+        Reply(500, body=b"?", headers={"Content-Encoding": "gzip"}),
+        Reply(
+            raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+            + b"a: b\r\n" * 500
+        ),
+    )
+    def test_a_length_a_packing_or_trailers_that_are_none_are_errors(self, reply):
+        client = self.client_of(max_retries=0)
+        self.answer("GET", ACCOUNT_PATH, reply)
+        self.assertIsNotNone(failure_of(client.accounts.current))
+        self.assertEqual(client.accounts.current().username, "acme")
 
 
 # --------------------------------------------------------------------------------------
@@ -5359,6 +5396,30 @@ class Downloads(FileCase):
                 self.assertLess(server.got, size + 2000)
                 self.assertLessEqual(getattr(source, "largest", 0), 1 << 20)
 
+    def test_an_answer_that_is_no_part_of_the_file_is_no_part_of_what_is_saved(self):
+        content, told = file_bytes(9000), {"ETag": '"a"'}
+        broken = Reply(body=content, headers=told, cut=5000)
+        part = {"ETag": '"a"', "Content-Range": "bytes 1-2/9000"}
+        wrong = [
+            Reply.problem(416, "no such part"),
+            Reply(206, body=b"?", headers=told),
+            Reply(206, body=b"??", headers=part),
+        ]
+        for number, reply in enumerate(wrong):
+            whole = Reply(body=content, headers=told)
+            output = self.output(broken, reply, whole, path=f"/{number}")
+            self.assertEqual(output.read(), content)
+
+    @each(
+        Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 2147483648\r\n\r\nx"),
+        Reply(raw=b"HTTP/1.1 200 OK\r\n\r\nno end is told"),
+        Reply(206, body=b"abc", headers={"Content-Range": "bytes 0-2/9"}),
+    )
+    def test_what_is_not_known_to_be_whole_or_is_huge_is_an_error(self, reply):
+        self.client = self.client_of(max_retries=0)
+        path = f"/{id(reply)}"
+        self.assertIsNotNone(failure_of(self.output(reply, path=path).read))
+
 
 class OnlyReads:
     """A source that cannot seek, and does not know its size: `size` zeros."""
@@ -5626,6 +5687,10 @@ run null {} | run 5 {} | run '' {} | run hello-world {} | run a/b/c {} | run a/ 
 run /b {} | run a/b: {} | run ../b {} | run a/.. {} | run deployments/a {}
 run deployments/a/.. {} | run ftp://host/path {} | run file:///etc/passwd {}
 run '["a","b"]' {} | run {} {} | stream a/b: {} | run <url> {} cancel_after=5m
+run <url> {} file_encoding_strategy=url | run <url>?a=1 {} | run http://a@b {}
+run http://x:0 {} | run http://x.. {} | run a/b {} on_update=5 | search 5
+predictions.create <url> {} | run a/b '{"": {"5": NaN}}' | map a/b {}
+search a limit=0 | search a limit=51 | search a limit=x
 """
 UNKNOWN_KEYWORDS = """
 models.get a/b novel=1 | models.delete a/b novel=1 | models.list novel=1
@@ -5692,6 +5757,10 @@ class Errors(Case):
     @each(
         {"timeout": -1},
         {"max_retries": -1},
+        {"pace": 0},
+        {"pace": 101},
+        {"poll_interval": "soon"},
+        {"api_token": 5},
         {"novel": 1},
         *[
             {"base_url": bad}
@@ -6403,6 +6472,18 @@ class Environment(Case):
                 self.assertEqual(failure_of(client.accounts.current).status, 401)
         self.assertEqual(self.bearers()[2:], ["Bearer r8_of_the_host"] * 2)
 
+    def test_an_assigned_token_is_that_of_the_modules_functions(self):
+        self.use_default_client()
+        os.environ["REPLICATE_API_TOKEN"] = "r8_nobody"
+        with mock.patch.object(replicate, "api_token", self.api.token):
+            self.assertEqual(replicate.accounts.current().username, "acme")
+        self.assertIsNone(replicate.default_client.api_token)
+        os.environ["REPLICATE_POLL_INTERVAL"] = "soon"
+        self.assertRaises(ValueError, replicate.run, "test/echo", {})
+        context = ssl.create_default_context()
+        with self.assertRaises(TypeError):
+            pickle.dumps(Client(ssl_context=context))
+
 
 MODULES = """
 __about__ account client collection deployment exceptions file hardware helpers
@@ -6541,6 +6622,17 @@ class OlderPrograms(Case):
         self.assertEqual(path.read_bytes(), out[0].read())
         self.assertEqual(path.read_bytes()[:4], b"\x89PNG")
 
+    def test_the_helpers_of_1_x_do_what_they_did(self):
+        parse = replicate.identifier.ModelVersionIdentifier.parse
+        self.assertEqual(parse("a/b:c"), ("a", "b", "c"))
+        self.assertEqual(parse("a/b").version, None)
+        output = replicate.helpers.transform_output({"a": ["http://x.example/y"]})
+        self.assertIsInstance(output["a"][0], FileOutput)
+        file = self.file("a.txt", b"a")
+        encoded = replicate.helpers.base64_encode_file(file)
+        self.assertEqual(encoded, "data:text/plain;base64,YQ==")
+        self.assertEqual(replicate.ServerSentEvent.EventType.DONE.value, "done")
+
 
 class Twins(Case):
     ITERATORS = {
@@ -6638,6 +6730,52 @@ class Twins(Case):
             return await self.client.async_run("test/echo", {"seen": lazily()})
 
         self.assertEqual(asyncio.run(scene()), {"seen": ["the caller's"]})
+
+    def test_one_that_is_cancelled_twice_cancels_its_run_all_the_same(self):
+        async def scene():
+            run = self.client.async_run("test/slow", LONG, wait=False)
+            task = asyncio.ensure_future(run)
+            await async_until(self.polls)
+            task.cancel()
+            await async_until(self.cancels)
+            task.cancel()
+            await asyncio.wait([task])
+            return task.cancelled()
+
+        self.answer("POST", ".*/cancel", Reply(json={}, delay=0.2))
+        self.assertTrue(asyncio.run(scene()))
+        self.assertEqual(self.cancels(), self.api.creations)
+
+    def test_one_that_is_closed_cancels_and_its_token_is_that_of_the_call(self):
+        async def scene():
+            token = {"api_token": self.api.token}
+            events = await client.async_stream("test/slow", LONG, **token)
+            await events.aclose()
+
+        client = self.client_of(api_token="r8_nobody")
+        asyncio.run(scene())
+        self.assert_given_up()
+
+    def test_what_an_input_calls_is_a_plain_call(self):
+        def words():
+            yield self.client.accounts.current()["username"]
+
+        output = asyncio.run(self.client.async_run("test/echo", {"words": words()}))
+        self.assertEqual(output, {"words": ["acme"]})
+
+    def test_without_a_further_thread_work_is_done_where_it_is(self):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name.startswith("replicate"):
+                raise RuntimeError("no more threads")
+            start(thread)
+
+        with mock.patch.object(threading.Thread, "start", refuse):
+            account = asyncio.run(self.client.accounts.async_current())
+            error = failure_of(list, self.client.map("test/echo", [{}]))
+        self.assertEqual(account.username, "acme")
+        self.assertIn("no more threads", str(error))
 
 
 # --------------------------------------------------------------------------------------
@@ -6817,6 +6955,27 @@ class Running(Case):
         model = self.client.use("stability/sketch")
         self.assertTrue(repr(model) and callable(model) and inspect.getdoc(model))
         self.assert_nothing_sent()
+
+    def test_a_model_without_a_version_cannot_be_run(self):
+        ref = "acme/hot-dog-detector"
+        self.answer("GET", "/v1/models/" + ref, Reply(json={"latest_version": None}))
+        error = failure_of(self.client.run, ref, FOX)
+        self.assertEqual((error.status, len(self.creations())), (404, 1))
+
+    def test_a_version_is_asked_for_once_by_many_calls(self):
+        async def scene():
+            return await asyncio.gather(*(run(ref, FOX) for _ in range(9)))
+
+        run, ref = self.client.async_run, f"stability/sketch:{self.sketch}"
+        path = "/v1/models/stability/sketch/versions/.*"
+        self.answer("GET", path, Reply(delay=0.05, json={}))
+        self.assertEqual(len(asyncio.run(scene())), 9)
+        self.assert_seen(1, "GET", path)
+
+    def test_a_creation_of_a_version_that_is_not_found_is_sent_once(self):
+        self.answer("POST", "/v1/predictions", Reply.problem(404, "no"), times=False)
+        error = failure_of(self.client.run, f"stability/sketch:{self.sketch}", FOX)
+        self.assertEqual((error.status, len(self.creations())), (404, 1))
 
 
 class IteratorModels(Case):
@@ -7410,6 +7569,58 @@ class Journals(Case):
         self.assertEqual(pickle.loads(data)(n=1), {"n": 1})
         self.assertEqual(self.creations()[0].headers["X-Mine"], "1")
 
+    def cut_to_intents(self):
+        """Leave no more than what was noted before creations were sent."""
+        lines = [json.dumps(line) + "\n" for line in self.lines() if "at" in line]
+        self.path.write_text("".join(lines), "utf-8")
+
+    @each(
+        {"n": [1, "data:,a"], "seed": 0},
+        {"n": [1, "https://files.example/a.txt"]},
+    )
+    def test_an_input_that_the_api_tells_otherwise_is_not_paid_for_again(self, told):
+        given = {"n": [1, "data:,a"]}
+        self.path.unlink() if self.path.exists() else None
+        self.api.jobs.clear()
+        self.batch([given, {"n": 2}])
+        self.cut_to_intents()
+        self.api.force(self.api.creations[0], input=told)
+        self.clear()
+        result, other = self.batch([given, {"n": 2}], return_exceptions=True)
+        self.assertIn("may have been created", str(result))
+        self.assertEqual((other, self.creations()), ({"n": 2}, []))
+        self.assertEqual(self.batch([given], rerun_expired=True), [given])
+        self.assert_seen(1, "POST", ECHO_PATH)
+
+    def test_where_the_list_cannot_be_read_nothing_is_created(self):
+        self.batch([{"n": 1}])
+        self.cut_to_intents()
+        self.clear()
+        self.answer("GET", "/v1/predictions", Reply.problem(403, "no"), times=False)
+        [error] = self.batch([{"n": 1}], return_exceptions=True)
+        self.assertRegex(str(error), "may have been created.*403")
+        self.assertEqual(self.creations(), [])
+
+    def test_a_disk_that_is_full_stops_it_and_loses_nothing(self):
+        full = OSError(28, "No space left on device")
+        with mock.patch("os.fsync", side_effect=full):
+            error = failure_of(self.batch, [{"n": 1}])
+        self.assertIn("No space left", str(error))
+        self.assertEqual(self.creations(), [])
+        self.assertEqual(self.batch([{"n": 1}]), [{"n": 1}])
+
+    def test_a_file_is_known_by_its_content(self):
+        content = file_bytes(300000)
+        given = [
+            {"file": self.file("a", content)},
+            {"file": self.file("b", content[1:])},
+        ]
+        outputs = self.batch(given)
+        self.clear()
+        given[0]["file"].rename(self.folder / "c")
+        self.assertEqual(self.batch([{"file": self.folder / "c"}]), outputs[:1])
+        self.assertEqual(self.creations(), [])
+
 
 # --------------------------------------------------------------------------------------
 # Section 7: resources
@@ -7500,6 +7711,14 @@ class Pages(Case):
         found = list(self.client.models.search("a").iter_all())
         self.assertGreater(len(found), 3)
         self.assertEqual([seen.method for seen in self.seen()][:2], ["QUERY", "GET"])
+
+    def test_a_walk_ends_where_it_began_and_paginate_takes_a_list_method(self):
+        page = {"results": [{"slug": "a"}], "next": self.api.url + "/v1/collections"}
+        self.answer("GET", "/v1/collections", Reply(json=page), times=False)
+        found = self.client.collections.list().iter_all()
+        self.assertLessEqual(len(list(found)), 2)
+        with self.assertRaises(TypeError):
+            list(self.client.paginate(dict))
 
 
 class Resources(Case):
@@ -7601,6 +7820,20 @@ class Resources(Case):
             self.assertEqual({type(model) for model in found}, {replicate.Model})
         match = self.client.search("hello").models[0]
         self.assertEqual(match.model.owner, "replicate")
+
+    def test_fields_can_be_set_and_what_is_nested_reads_as_one(self):
+        run = replicate.Prediction({"id": "p1", "metrics": [[{"seconds": 1}]]})
+        run.status = "failed"
+        self.assertEqual((run["status"], run.metrics[0][0].seconds), ("failed", 1))
+        self.assertIn("status", dir(run))
+        self.assertEqual(replicate.Collection({"slug": "a"}).id, "a")
+        self.assertEqual(replicate.Hardware({"sku": "cpu"}).id, "cpu")
+        model = self.client.models.get("test/echo")
+        self.api.catalogue["test/echo"].fields["description"] = "new"
+        model.reload()
+        self.assertEqual(model.description, "new")
+        error = ReplicateError(status=418, title="teapot")
+        self.assertEqual((str(error), error.status_code), ("418: teapot", 418))
 
 
 # --------------------------------------------------------------------------------------
@@ -7763,6 +7996,16 @@ class FileOutputs(FileCase):
             self.assertIn(tag, html)
             self.assertIn(url[:15], html)
             self.assertNotIn("<script", html)
+
+    @unittest.skipUnless(POSIX, "symbolic links")
+    def test_a_link_is_followed_and_a_data_uri_that_is_none_is_told(self):
+        link, text = self.folder / "link", "data:text/plain,a"
+        link.symlink_to(self.file("there", b"old"))
+        FileOutput(text).save(link)
+        self.assertEqual((link.is_symlink(), link.read_bytes()), (True, b"a"))
+        self.assertIn("<a href", FileOutput(text)._repr_html_())
+        wrong = FileOutput("data:text/plain;base64,a")
+        self.assertIsNotNone(failure_of(wrong.read))
 
 
 # --------------------------------------------------------------------------------------
@@ -8112,6 +8355,20 @@ class Inputs(InputCase):
         create = self.client.files.create
         kinds = [create(source).content_type for source in (picture, b"text")]
         self.assertEqual(kinds, ["image/png", OCTETS])
+
+    def test_a_key_that_is_no_text_and_a_file_that_shrinks_are_told(self):
+        with self.assertRaisesRegex(ValueError, r"input\['a'\].*5"):
+            self.client.run("test/echo", {"a": {5: 6}})
+        path = self.sparse("big", 300000)
+
+        def shrink(seen, connection):
+            os.truncate(str(path), 10)
+            return Reply.throttled(0.01)
+
+        self.answer("POST", "/v1/files", shrink)
+        error = failure_of(self.client.run, "test/echo", {"a": path})
+        self.assertIn("became shorter", str(error))
+        self.assertEqual(self.creations(), [])
 
 
 class Files(InputCase):
@@ -8982,6 +9239,12 @@ class CogCommandLine(CogCase):
                 self.assertIn(said, err)
         self.assertEqual(len(self.puts()), 2, "wrong words run nothing")
 
+    def test_a_container_keeps_no_runs_to_come_back_to(self):
+        self.serve_text()
+        ended = command("run", self.url + "/predictions", "text=a", "--no-wait")
+        self.assertEqual(ended.code, 2)
+        self.assert_seen(0, "PUT")
+
 
 PREDICTORS = {
     "text": (
@@ -9534,6 +9797,20 @@ class CommandFaults(CommandCase):
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             self.assertEqual(replicate.main(words.split()), code)
 
+    def test_options_without_a_value_words_behind_them_and_deep_json(self):
+        self.assertIn("SECONDS", self.refused("run", "test/typed", "--timeout"))
+        deep = "options:=" + "[" * 50000
+        self.assertIn("options", self.refused("run", "test/typed", "prompt=x", deep))
+        picture = self.path("in.png", b"a")
+        message = self.refused("run", "test/typed", "prompt=x", f"image={picture}")
+        self.assertIn(f"image=@{picture}", message)
+        self.succeed("run", "test/typed", "--no-wait", "--", "prompt=--x")
+        self.assertEqual(self.creations()[-1].json["input"], {"prompt": "--x"})
+        words = ["-o", self.path("a.png"), "num_outputs=2"]
+        self.assertIn(
+            "several", self.refused("run", "stability/sketch", "prompt=x", *words)
+        )
+
 
 class CommandHelp(CommandCase):
     @each(
@@ -9815,6 +10092,23 @@ class CommandMap(CommandCase):
         for number, item in enumerate(found, 1):
             self.assertEqual((item["line"], item["input"]), (number, {}))
             self.assertIn("out of memory", item["error"])
+
+    def test_map_takes_files_of_inputs_and_files_in_them(self):
+        picture = self.path("in.png", png(1, 1, "a"))
+        given = {"prompt": "x", "image": "@" + picture, "images": ["@" + picture]}
+        path = self.path("inputs.jsonl", json.dumps(given).encode())
+        line = json.loads(self.command("map", "test/typed", path).out)
+        self.assertEqual(line["input"], given)
+        for uri in (line["output"]["image"], *line["output"]["images"]):
+            self.assertTrue(uri.startswith("data:image/png"))
+        self.assertEqual(self.command("map", "test/typed", str(self.folder)).code, 2)
+
+    def test_an_open_pipe_that_is_interrupted_ends_with_130(self):
+        process = self.process("map", "test/hello", stdin=subprocess.PIPE)
+        process.stdin.write(b'{"text": "a"}\n')
+        self.assertIn(b"hello a", process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE), 130)
 
 
 class CommandProcesses(CommandCase):
@@ -10100,6 +10394,40 @@ class CommandNews(CommandCase):
         ended = self.command("map", "test/echo", given=b"a,b\n1,2\n")
         self.assertEqual((ended.code, ended.out), (2, ""))
 
+    def test_train_starts_a_training_of_what_the_schema_says(self):
+        destination = ["--destination", "acme/hot-dog-detector"]
+        self.assertIn(
+            "stability/sketch", self.succeed("train", "stability/sketch", "-h")
+        )
+        ref = "stability/sketch:" + self.sketch
+        made = json.loads(self.succeed("train", ref, "prompt=x", *destination))
+        (create,) = self.seen("POST", ".*/trainings")
+        self.assertEqual(create.json["destination"], "acme/hot-dog-detector")
+        self.assertIn(made["status"], RUNNING)
+        ended = self.command("train", "stability/sketch", "prompt=x")
+        self.assertEqual(ended.code, 2)
+        self.assertIn("--destination", ended.err)
+
+    @unittest.skipUnless(POSIX, "a pseudo-terminal")
+    @each("deployments list --all", "search hello", "collections list", "files list")
+    def test_other_lists_are_tables_too(self, words):
+        terminal = functools.partial(CommandTerminal.terminal, self)
+        code, text = terminal(*words.split(), COLUMNS="40")
+        self.assertEqual(code, 0)
+        self.assertNotIn("{", text)
+
+    def test_words_of_the_go_command_line_mean_the_same(self):
+        schema = json.loads(self.succeed("deployments", "schema", "acme/my-app"))
+        self.assertIn("openapi", schema)
+        made = self.succeed("prediction", "create", "test/typed", "prompt=x", "steps=4")
+        self.assertEqual(json.loads(made), {"prompt": "x", "steps": 4})
+        (create,) = self.creations()
+        self.assertEqual(create.json["input"], {"prompt": "x", "steps": 4})
+        path = self.path("inputs.json", b'{"prompt": "y"}')
+        words = ["predictions", "create", "model=test/typed", f"input=@{path}"]
+        made = json.loads(self.succeed(*words))
+        self.assertEqual(made["input"], {"prompt": "y"})
+
 
 # --------------------------------------------------------------------------------------
 # Section 13: speed and scale
@@ -10329,6 +10657,17 @@ class Crowds(Case):
             self.assertEqual(asyncio.run(scene(number)), [{"n": number}] * 3)
         self.assertEqual(len(self.creations()), 9)
 
+    def test_where_no_list_of_runs_is_to_be_had_each_is_asked_for(self):
+        async def scene():
+            runs = [run("test/slow", {"seconds": 600}, wait=False) for _ in range(150)]
+            return await asyncio.gather(*runs)
+
+        self.client, run = self.client_of(pace=1.5), None
+        run = self.client.async_run
+        self.answer("GET", "/v1/predictions", Reply.problem(400, "no"), times=False)
+        with self.assertLogs("replicate", logging.WARNING):
+            self.assertEqual(asyncio.run(scene()), ["slept 600 s"] * 150)
+
 
 # --------------------------------------------------------------------------------------
 # Webhooks: the Standard Webhooks scheme and its published vector
@@ -10444,6 +10783,11 @@ class Webhooks(Case):
             with self.subTest(bad), self.assertRaises(ValueError) as caught:
                 self.validate(forged, body, bad)
             self.assertNotIsInstance(caught.exception, ReplicateError)
+
+    def test_a_request_with_headers_and_a_body_is_taken_as_it_is(self):
+        request = mock.Mock(headers=SIGNED, content=self.body)
+        validate = self.client.webhooks.validate
+        self.assertTrue(validate(request, secret=self.secret, tolerance=None))
 
 
 # --------------------------------------------------------------------------------------
