@@ -77,7 +77,6 @@ import statistics
 import struct
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -85,7 +84,6 @@ import traceback
 import types
 import unittest
 import warnings
-import wave
 import zipfile
 import zlib
 from collections import namedtuple
@@ -3870,8 +3868,13 @@ class NeverOrphaned(RunCase):
 
     def test_a_map_tells_what_it_could_not_cancel(self):
         self.answer("POST", ".*/cancel", Reply.problem(500, "no"), times=False)
-        inputs = ({"seconds": 1e6 + n} if n < 2 else 1 / 0 for n in range(3))
-        outputs = self.client.map("test/slow", inputs, wait=False)
+
+        def inputs():
+            yield from [LONG, dict(LONG, n=2)]
+            until(lambda: len(self.polls()) > 1)
+            raise ZeroDivisionError
+
+        outputs = self.client.map("test/slow", inputs(), wait=False)
         with self.assertLogs("replicate", logging.WARNING) as logs:
             self.assertRaises(ZeroDivisionError, list, outputs)
         told = [line for line in logs.output if "could not be cancelled: " in line]
@@ -5397,6 +5400,7 @@ class Downloads(FileCase):
                 self.assertLessEqual(getattr(source, "largest", 0), 1 << 20)
 
     def test_an_answer_that_is_no_part_of_the_file_is_no_part_of_what_is_saved(self):
+        self.turn_clock()
         content, told = file_bytes(9000), {"ETag": '"a"'}
         broken = Reply(body=content, headers=told, cut=5000)
         part = {"ETag": '"a"', "Content-Range": "bytes 1-2/9000"}
@@ -5848,32 +5852,6 @@ class Errors(Case):
         error = failure_of(self.client.accounts.current)
         self.assertIsInstance(error, APIError)
         self.assertEqual((error.status, len(str(error).splitlines())), (418, 1))
-
-    def test_random_bytes_as_answers_end_in_a_value_or_in_our_own_error(self):
-        chance, ends = random.Random(20260101), collections.Counter()
-        made = {"id": "p1", "status": "starting", "urls": {}}
-        head = Reply(201, made, headers={"Location": "/x"}).head(
-            **{"Transfer-Encoding": "chunked", "Date": "x"}
-        )
-        whole = head + b'9\r\n{"id":"p\r\n7\r\n", "sta\r\n0\r\n\r\n'
-        for number in range(200):
-            data = bytearray(chance.randrange(256) for _ in range(300))
-            if number % 4:
-                cuts = [len(whole), chance.randrange(1, len(whole))]
-                data = bytearray(whole[: chance.choice(cuts)])
-                for _ in range(chance.randrange(1, 6)):
-                    data[chance.randrange(len(data))] = chance.choice(
-                        b'\0\r\n :09\xff{}[]"'
-                    )
-            self.answer(None, ".*", Reply(raw=bytes(data)))
-            with self.subTest(number=number, data=bytes(data)):
-                client = self.client_of(max_retries=0)
-                call = (create_echo, lambda client: client.accounts.current())[
-                    number % 2
-                ]
-                ends[type(failure_of(call, client))] += 1
-        self.assert_seen(200)
-        self.assertGreater(ends[NetworkError], 50)
 
     def test_json_of_any_shape_ends_in_a_value_or_in_our_own_error(self):
         shapes = cells("""
@@ -8307,14 +8285,6 @@ class Inputs(InputCase):
         self.assertEqual((first, first["input"]["g"]), (second, [0, 1, 2]))
 
     def test_the_media_type_comes_from_the_name_else_from_the_first_bytes(self):
-        sound, archive, packed = io.BytesIO(), io.BytesIO(), io.BytesIO()
-        with wave.open(sound, "wb") as file:
-            file.setparams((1, 2, 8000, 0, "NONE", ""))
-            file.writeframes(bytes(20))
-        with tarfile.open(fileobj=archive, mode="w") as file:
-            file.addfile(tarfile.TarInfo("a"))
-        with zipfile.ZipFile(packed, "w") as file:
-            file.writestr("a", "b")
         picture = png(2, 2, "x")
         names = f"""
             a.png image/png a.JPG image/jpeg b.c.gif image/gif a.mp3 audio/mpeg
@@ -8332,7 +8302,7 @@ class Inputs(InputCase):
             (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg"),
             (b"GIF89a\1\0", "image/gif"),
             (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
-            (sound.getvalue(), "audio/(x-)?wav"),
+            (b"RIFF\x24\0\0\0WAVEfmt ", "audio/(x-)?wav"),
             (b"ID3\4\0\0\0\0\0\0", "audio/mpeg"),
             (b"\xff\xfb\x90\x64\0", "audio/mpeg"),
             (b"fLaC\0\0\0\x22", "audio/(x-)?flac"),
@@ -8340,9 +8310,9 @@ class Inputs(InputCase):
             (b"\0\0\0\x18ftypmp42\0\0\0\0", "video/mp4"),
             (b"\x1a\x45\xdf\xa3\x9fB\x86\x81\1webm", "video/webm"),
             (b"%PDF-1.7\n%\xe2\xe3", "application/pdf"),
-            (packed.getvalue(), "application/zip"),
+            (b"PK\3\4\x14\0", "application/zip"),
             (gzip.compress(b"x"), "application/(x-)?gzip"),
-            (archive.getvalue(), "application/(x-)?tar"),
+            (b"a".ljust(257, b"\0") + b"ustar", "application/(x-)?tar"),
         ]
         texts = b'hello||<html></html>|{"a": 1}|a,b\n1,2|\xef\xbb\xbfa|BMW makes cars'
         texts += b"|ID3 tags, explained|RIFF, a band|\0\1\2\3"
@@ -10662,7 +10632,8 @@ class Crowds(Case):
             runs = [run("test/slow", {"seconds": 600}, wait=False) for _ in range(150)]
             return await asyncio.gather(*runs)
 
-        self.client, run = self.client_of(pace=1.5), None
+        self.client = self.client_of(pace=1.5)
+        self.turn_clock(api=True)
         run = self.client.async_run
         self.answer("GET", "/v1/predictions", Reply.problem(400, "no"), times=False)
         with self.assertLogs("replicate", logging.WARNING):

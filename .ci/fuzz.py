@@ -228,10 +228,13 @@ HEADS = st.sampled_from(
 @given(HEADS, st.binary(max_size=300), st.lists(st.integers(0, 999), max_size=4))
 def whatever_a_server_says_is_an_answer_or_our_own_error(head, rest, cuts):
     SERVER.pieces = split(head + rest, cuts)
-    try:
-        CLIENT.predictions.get("p1")
-    except replicate.ReplicateError as error:
-        assert "r8_fuzz" not in str(error)
+    for call in (CLIENT.predictions.get, CLIENT.predictions.create):
+        SERVER.asked.clear()
+        try:
+            call("a" * 64)
+        except replicate.ReplicateError as error:
+            assert "r8_fuzz" not in str(error)
+        assert len(SERVER.asked) == 1 or SERVER.asked[0][0].startswith(b"GET")
 
 
 def main():
