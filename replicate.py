@@ -12,13 +12,19 @@ it as REPLICATE_API_TOKEN, and:
 
 Every method that makes requests has an `async_` twin. Every failure at run time is a
 ReplicateError; a call that is wrong in itself is a ValueError or TypeError, raised
-before any request.
+before anything is created.
 
 Where a few great things are decided, one function each:
-    whether a request is sent again   _may_repeat
+    whether a request is sent again   _may_repeat (a busy container: _CogRun._send)
     who sees the token                _Transport._credentials
     when a run is over                _is_running
     who gets cancelled                _Run._give_up
+
+What is promised; comments name these by their numbers:
+    1 never billed twice   2 never lost   3 never orphaned   4 never called done early
+    5 never leaks the token   6 never opens what it should not   7 never half a file
+    8 never hangs, never swells   9 one error family   10 unknown fields survive
+    11 never faster than allowed
 
 Contents: Constants, Errors, Waiting, The client, Resources, Endpoints, Outputs,
 Running, Batches, Streams, Self-hosted models (Cog), Inputs, Schemas, Transport, Wire,
@@ -92,7 +98,7 @@ if TYPE_CHECKING:
     _List = List
     _Ref = Union[str, "Model", "Version", "Deployment"]
     _Limit = Callable[[], Union[float, None]]  # seconds that an operation may take now
-    _Tell = Callable[[], Awaitable[None]]  # shows the state of a run, or notes it
+    _Tell = Callable[[], Awaitable[None]]  # shows the state of a run to on_update
 else:
     # None in an interpreter built without it, which still reaches http:// addresses.
     ssl = getattr(http.client, "ssl", None)
@@ -177,7 +183,7 @@ _PAGE_GAP = 0.5  # between pages of runs, where many are waited for
 _LAG_MOST = 2.0  # between looks at one run before pages are asked for: 1 s on average
 _BACKOFF = 0.5  # before the first repetition; doubled each time, with full jitter
 _WAIT_MOST = 60.0  # no single wait is longer: limits are a minute's
-_THROTTLED_LEAST = 0.1  # after a 429 that says nothing: 600 creations a minute
+_THROTTLED_LEAST = 0.1  # the shortest wait after a 429: 600 creations a minute
 _FRESH = 1.0  # that a connection may have idled and still carry a creation: no server
 # closes that soon
 _KEPT_FOR = 50.0  # that a connection may idle: load balancers close it after 60
@@ -193,14 +199,16 @@ _WORKER_IDLE = 10.0  # until a thread that has nothing to do ends
 
 # Numbers.
 _RETRIES = 5  # some 15 s in all: a load balancer's restart is survived, an outage told
-_PATIENCE = 200  # 429s that a run's requests take, some ten minutes of them
-_IMPATIENCE = 20  # and any other's, a minute of them
+_THROTTLED_MOST_OF_RUN = (
+    200  # 429s that a run's requests take, some ten minutes of them
+)
+_THROTTLED_MOST = 20  # and any other's, a minute of them
 _POLLS_A_SECOND = 40.0  # four fifths of the 3,000 requests a minute that are documented
 _WORKERS = 32  # threads for what is on the wire: more gained nothing on 1,000 runs
-_URGENT_WORKERS = 8  # and those that cancel runs, which is quick
+_URGENT_WORKERS = 8  # and for what is quick: cancelling runs, writing journals
 _KEPT_MOST = 32  # connections that idle, as many as workers
 _MADE_KNOWN = 20_000  # ids of own runs: more than can be in flight at once
-_TRIES_TO_FIND = 10  # of runs on equal inputs, while the others are given up as well
+_TRIES_TO_FIND = 10  # while other runs on equal inputs are being given up, too
 _LOOK_PAGES = 20  # pages that a look at the newest runs reads, within _GRACE
 _CROWD_PAGES = 50  # pages that are read for the runs of a crowd
 _REDIRECTS_MOST = 10  # as urllib
@@ -335,9 +343,9 @@ InvalidTimestampError = InvalidSignatureError = WebhookError
 # Whatever waits is `async def`, written once, and waits through its call's face:
 #
 #   a plain method      _InPlace: every wait blocks where it stands, so the coroutine
-#                       never suspends and _in_place() runs it with one send(None)
+#                       never suspends and _run_in_place() runs it with one send(None)
 #   its async_ twin,    _OnLoop: sleeps on the event loop; a worker thread does what
-#   and map             blocks, and only while a request is on the wire
+#   and map             blocks: sockets, files, hashing
 
 
 class _Clock:
@@ -500,7 +508,7 @@ class _Workers:
 def _workers(process: int, urgent: bool = False) -> _Workers:
     """The workers of a process, os.getpid(): a forked child has none of its parent's.
 
-    urgent: those that cancel runs, and do not wait behind what hangs.
+    urgent: for what is quick and must not wait behind what hangs: cancels, journals.
     """
     return _Workers(_URGENT_WORKERS if urgent else _WORKERS)
 
@@ -524,7 +532,9 @@ class _Call:
             raise ValueError(f"timeout is a positive number, not {timeout!r}")
         if face is None:
             face = _OnLoop() if _for_twin.get() else _IN_PLACE
-            _for_twin.set(False)  # what the caller's inputs call is no twin
+            _for_twin.set(
+                False
+            )  # a plain call from here on, as in a file's read(), is no twin
         self.client = client
         self.clock = client._clock
         self.face: Any = face
@@ -537,17 +547,18 @@ class _Call:
         """Run a coroutine to its end; for a twin, hand it over to be awaited."""
         if self.face.on_loop:
             return coroutine  # type: ignore[return-value]
-        return _in_place(coroutine)
+        return _run_in_place(coroutine)
 
     def iterate(self, items: AsyncIterator[_T], begin: bool = False) -> Iterator[_T]:
         """Give an asynchronous generator as a plain one; a twin gets it as it is.
 
-        begin: its first item is None, and is taken at once (plain) or at first use.
+        begin: its first item is a None that tells that the run is created; that is
+        passed over at once, or for a twin at the first use.
         """
         if self.face.on_loop:
             return _AsyncIterator(items, begin)  # type: ignore[return-value]
         if begin:
-            _in_place(items.__anext__())  # type: ignore[arg-type]
+            _run_in_place(items.__anext__())  # type: ignore[arg-type]
         begun = _in_turn(items)
         next(begun)
         return begun
@@ -557,7 +568,7 @@ class _Call:
         return float(self.clock.now() - self.started)
 
     def left(self, most: float = math.inf, end: float = math.inf) -> float | None:
-        """Seconds that an operation may take, None for any; raises at the end.
+        """Seconds that an operation may take, None for any; socket.timeout at the end.
 
         most: the most that it may take. end: a moment that ends all of them.
         """
@@ -588,7 +599,7 @@ class _Call:
         return PredictionTimeout(text, **facts)
 
 
-def _in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
+def _run_in_place(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine that never suspends, and return its result."""
     try:
         coroutine.send(None)
@@ -604,12 +615,12 @@ def _in_turn(items: Any) -> Iterator[Any]:
         yield None  # taken at once: a generator that was never begun is not closed
         while True:
             try:
-                item = _in_place(items.__anext__())
+                item = _run_in_place(items.__anext__())
             except StopAsyncIteration:
                 return
             yield item
     finally:
-        _in_place(items.aclose())
+        _run_in_place(items.aclose())
 
 
 class _AsyncIterator(_Generic[_T]):
@@ -690,14 +701,14 @@ def _async_iterator(
 
 
 class Client:
-    """A connection to the API, safe to share between threads, and between tasks.
+    """A client of the API, safe to share between threads, and between tasks.
 
     The functions of the module are those of `default_client`.
 
     api_token: else that of the Cog request that runs, else REPLICATE_API_TOKEN, both at
         the time of each request.
     base_url: with or without /v1; else REPLICATE_BASE_URL.
-    timeout: seconds for each socket operation (60), or an object with such a `read`.
+    timeout: seconds for each socket operation (60), or an httpx.Timeout: its `read`.
     max_retries: how often what may be repeated is repeated.
     poll_interval: seconds between polls at first; else REPLICATE_POLL_INTERVAL, or 0.5.
     headers: sent to the API's own origin only.
@@ -743,7 +754,9 @@ class Client:
         self._listings = _Listings()
         # These are shared by all threads; what is done to them is one step each.
         self._iterates: dict[str, bool] = {}  # by version: versions never change
-        self._asked: set[tuple[int, str]] = set()  # processes, versions they look up
+        self._looked_up: set[tuple[int, str]] = (
+            set()
+        )  # processes, versions they look up
         self._own_runs: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
         self.models: Models = Models(self)
         self.predictions: Predictions = Predictions(self)
@@ -835,7 +848,8 @@ class Client:
         api_token: the token for this call.
         extra: more fields for the body of the request.
 
-        Given up (timeout, Ctrl-C, any exception), the prediction is cancelled. Raises
+        Given up (timeout, Ctrl-C, any exception), the prediction is cancelled; where
+        its id is unknown yet, if it can be found while the process lives. Raises
         ModelError where it ends in anything but success, PredictionTimeout, APIError,
         NetworkError. https://replicate.com/docs/topics/predictions
         """
@@ -1049,7 +1063,7 @@ def _token_of_environment() -> str:
 
 
 def _hidden(token: str | None) -> str | None:
-    """A token that the local variables of a frame do not show."""
+    """The token as a _Secret: a dump of a frame's local variables does not show it."""
     return _Secret(token) if isinstance(token, str) else token
 
 
@@ -1614,7 +1628,7 @@ class Page(_List[_T]):
 
 
 def _id(thing: Any) -> Any:
-    """What names a thing: that of a resource is its id."""
+    """The id of a resource; anything else as it is."""
     return getattr(thing, "id", None) if isinstance(thing, Resource) else thing
 
 
@@ -1699,7 +1713,8 @@ def _page(kind: Any, asked: str, data: Mapping[str, Any], client: Client) -> Pag
 
 
 def _neighbour(address: Any, filters: Iterable[tuple[str, str]]) -> str | None:
-    """A page's address with the filters that it lacks. No page: null, or "null"."""
+    """A page's address, with the filters that it lacks added; None for no page, which
+    the API tells as null, or as "null"."""
     if not isinstance(address, str) or address in ("", "null"):
         return None
     path, _, query = address.partition("?")
@@ -1765,7 +1780,8 @@ class Namespace:
         return self._client._fetch("DELETE", path, read=_read_nothing)
 
     def _list(self, kind: Any, path: str, cursor: str, **filters: Any) -> Page[Any]:
-        """The first page of a list, or the one at `cursor`."""
+        """The first page of a list with filters, or the one at `cursor`, an address
+        that has its filters in it."""
         if not isinstance(cursor, str):
             raise ValueError(
                 f"cursor is a page's next or previous, not {_short(cursor)}"
@@ -2478,7 +2494,7 @@ _UNFIT = (
 _DEVICE = r"(?i)\A(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\xb9\xb2\xb3]) *(\.|\Z)"
 _IMPORTED = r"(?i)\.(py[cdwo]?|so|dll)\Z"
 # Standard output and the like, which may be files, but are to be written as they are.
-_STREAMS = r"/dev/(std(out|err)\Z|fd/)|/proc/[^/]+/fd/"
+_DEVICES = r"/dev/(std(out|err)\Z|fd/)|/proc/[^/]+/fd/"
 _CONTENT_RANGE = r"(?a)bytes (\d{1,18})-\d{1,18}/(\d{1,18})"
 
 
@@ -2615,7 +2631,7 @@ class _Download:
         self.restarts = restarts  # whether what was handed over can be taken back
         self.given = 0  # bytes handed over
         self.length: int | None = None  # of the whole file
-        self.version: Any = None  # what _version() makes of it
+        self.validator: Any = None  # what _validator() makes of it
         self.resumes = False  # whether to ask for no more than what is missing
 
     async def blocks(self) -> AsyncIterator[tuple[int, bytes]]:
@@ -2664,13 +2680,14 @@ class _Download:
         headers = {"Accept": "*/*"}
         if self.resumes and self.given:
             headers["Range"] = f"bytes={self.given}-"
-            headers["If-Range"] = self.version[0]
+            headers["If-Range"] = self.validator[0]
         return _Request("GET", self.url, headers=headers, whole=False, file=True)
 
     def _join(self, answer: Any) -> int:
-        """How many bytes of an answer were handed over already.
+        """Note an answer's length and validator; return how many bytes are known.
 
-        Bytes of two versions are never joined: of another one nothing was handed over.
+        Bytes of two versions are never joined: with another one all starts anew, or
+        fails where that cannot be.
         """
         start, self.length = 0, answer.length
         self.resumes = False
@@ -2679,9 +2696,9 @@ class _Download:
             if part is None:
                 raise ValueError("a part of a file that does not say which")
             start, self.length = int(part[1]), int(part[2])
-        version = _version(answer.headers, self.length)
-        self.resumes = version is not None
-        if self.resumes and version == self.version and start in (0, self.given):
+        validator = _validator(answer.headers, self.length)
+        self.resumes = validator is not None
+        if self.resumes and validator == self.validator and start in (0, self.given):
             return self.given - start
         if start:
             self.resumes = False
@@ -2690,7 +2707,7 @@ class _Download:
             raise NetworkError(
                 f"{_shown_url(self.url)} broke off, and it may be another file by now"
             )
-        self.version, self.given = version, 0
+        self.validator, self.given = validator, 0
         return 0
 
     def _check_end(self, answer: Any) -> None:
@@ -2707,7 +2724,7 @@ def _shown_url(url: str) -> str:
     return _short(url.partition("?")[0])
 
 
-def _version(headers: Mapping[str, str], length: int | None) -> Any:
+def _validator(headers: Mapping[str, str], length: int | None) -> Any:
     """What tells a version of a file from all others (RFC 9110, section 8.8), or None.
 
     It is a strong ETag, or the date of the last change together with the length.
@@ -2773,7 +2790,7 @@ async def _saved(call: _Call, url: str, path: str | os.PathLike[str]) -> pathlib
         if stat.S_ISDIR(mode) or real.endswith(("/", os.sep)):
             return target / await _saved_beside(call, url, real, "", 0)
         is_file = mode == 0 or stat.S_ISREG(mode)
-        if not is_file or re.match(_STREAMS, real):
+        if not is_file or re.match(_DEVICES, real):
             with await call.face.in_thread(open, real, "ab") as file:
                 await _written(call, url, file, restarts=False)
             return target
@@ -2881,11 +2898,14 @@ def _decode_data_uri(uri: str) -> bytes:
 #
 #   _target(ref)        what to run: read once, before any request
 #   _Run(...)           all that is wrong with the call is told here, also before any
-#     .start()          files up, prediction created (once: promise 1)
+#     .start()          files uploaded, prediction created (a container only made ready)
 #     .output()         looks until it is over, and gives the whole output
 #     .items()          or the output's items, as they come
 #     .events()         or events, from its stream or from looks
-#   whoever leaves `async with run:` by an exception passes _give_up() (promise 3)
+#   whoever leaves `async with run:` by an exception passes:
+#     _give_up()        puts the run on the error; stop() where it may still run
+#       _stopping()     no id yet: _find() it in the list, else _listen() for the answer
+#         cancel()      one POST
 
 
 def _is_running(run: _Object) -> bool:
@@ -2912,19 +2932,19 @@ class _Target:
         self.cog = cog  # a container's address
         self.fields: dict[str, _Field] | None = None  # a container's, once asked for
 
-    async def look_up(self, call: _Call) -> None:
+    async def learn_iterates(self, call: _Call) -> None:
         """Learn, once per client, whether the version iterates; failures are let be."""
         client, version = call.client, self.version
         if self.iterates is not None or not version or self.model is None:
             return
         asked = (os.getpid(), version)  # a forked child has none of the threads
-        is_asked = asked in client._asked
-        while asked in client._asked:  # for another call, which will know soon
+        is_asked = asked in client._looked_up
+        while asked in client._looked_up:  # for another call, which will know soon
             await call.sleep(_POLL_FIRST)
         if version not in client._iterates:
             if is_asked:  # in vain
                 return
-            client._asked.add(asked)
+            client._looked_up.add(asked)
             try:
                 path = _path("models", *self.model, "versions", version)
                 found = await client._fetched(call, "GET", path, Version)
@@ -2933,7 +2953,7 @@ class _Target:
             except (ReplicateError, ValueError):
                 return
             finally:
-                client._asked.discard(asked)
+                client._looked_up.discard(asked)
             client._iterates[version] = _iterates(found)
         self.iterates = client._iterates[version]
 
@@ -3101,7 +3121,7 @@ class _Run:
         # Of the FileOutputs in its output; None where they stay plain addresses.
         self.file_client = call.client if options.use_file_output else None
         self.inputs = _Inputs(options.strategy)
-        self.body = dict(options.body, input=self.inputs.encode(input))
+        self.body = dict(options.body, input=self.inputs.encode_input(input))
         self.prediction: Any = None
         # Notes the input right before the creating request leaves, and the id once it
         # is known; set by a batch that keeps a journal.
@@ -3130,138 +3150,6 @@ class _Run:
             if not self.depth:
                 _open_runs.discard(self)
 
-    async def _give_up(self, error: BaseException) -> None:
-        """Put the prediction on the error, and cancel it where it may run (promise 3).
-
-        Every run that is left by an exception passes here, whatever that is: also
-        Ctrl-C, a cancelled task, and the GeneratorExit of an iterator that is closed.
-        """
-        may_run = self._may_run() and self.process == os.getpid()
-        handed_over = self.hands_over and isinstance(error, ReplicateError)
-        if may_run and not handed_over and not self.stopped:
-            self.stopped = True
-            face = self.call.face
-            if isinstance(error, GeneratorExit) and not self.is_iterated:
-                face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
-            await face.to_the_end(self.stop)
-        if self.creation is not None and not self.is_listening:
-            self.creation.leave()
-        if not isinstance(error, ReplicateError):
-            return
-        if error.prediction is None:
-            error.prediction = self.prediction
-        if self.depth > 1:
-            return  # the outer block says so
-        if self.cancelled:
-            error._add("; it was cancelled")
-        elif self.is_listening:
-            error._add("; it will be cancelled when the answer to its creation comes")
-        elif self.stopped:
-            error._add("; it could not be cancelled")
-
-    def _may_run(self) -> bool:
-        if self.prediction is not None:
-            return _is_running(self.prediction)
-        return self.creation is not None and self.creation.sent
-
-    def stop(self) -> None:
-        """Cancel it: one request, best effort, within _GRACE seconds."""
-        call = _Call(self.client, _GRACE, self.call.token, face=_IN_PLACE)
-        try:
-            _in_place(self._stopping(call))
-        except Exception as failure:  # the cause is what the caller has to hear
-            id = self.prediction and self.prediction.get("id")
-            _log(
-                "warning", "could not cancel %s: %s", id or "an unanswered run", failure
-            )
-
-    async def _stopping(self, call: _Call) -> None:
-        if self.prediction is None and self.creation is not None:
-            age = call.clock.now() - self.creation.sent_at
-            await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
-            for _ in range(_TRIES_TO_FIND):
-                self._find(call)
-                if self.prediction is not None or not self._rivals():
-                    break
-                await call.sleep(_SETTLES / 3)  # they may be given up in this moment
-        if self.prediction is None:
-            _log(
-                "warning", "a run whose creation is not answered may exist, or come to"
-            )
-            self._listen()
-            return
-        await self.cancel(call)
-        self.cancelled = True
-
-    async def cancel(self, call: _Call) -> None:
-        run = self.prediction
-        await run._refresh(call, "POST", run._path("cancel"), read=_read_run, once=True)
-
-    def _find(self, call: _Call) -> None:
-        """Find the prediction of an unanswered creation, where that is certain.
-
-        It is the only running one of this model on this input, created since by the
-        server's clock, that no other call is known to have made. Where several runs on
-        equal inputs are given up at once, each takes one, if there are as many.
-        """
-        creation, client = self.creation, self.client
-        assert creation is not None
-        if self.kind is Training:  # they are in another list
-            return
-        look = client._listings.since(call, creation.sent_at + _SETTLES)
-        since = _time_text(creation.sent_at + look.ahead)[:19]
-        with client._listings.lock:  # so that no two take the same
-            found = [run for run in look.runs if self._could_be_this(run, since)]
-            twins = self._rivals()
-            if len(found) != 1 + len(twins) or not all(run.stopped for run in twins):
-                return
-            client._own_runs.append(found[0]["id"])
-            self.prediction = self.kind(found[0], client)
-
-    def _rivals(self) -> list[_Run]:
-        """The other runs on the same input whose creations are not answered."""
-        return [run for run in list(_open_runs) if run._is_like(self)]
-
-    def _is_like(self, other: Any) -> bool:
-        """Whether it is another unanswered run on the same input."""
-        if self is other or self.prediction is not None or self.creation is None:
-            return False
-        same = self.client is other.client and self.creation.url == other.creation.url
-        return same and self.creation.body == other.creation.body
-
-    def _could_be_this(self, run: _Object, since: str) -> bool:
-        """Whether a run of the account's could be this one."""
-        if run.get("input") != self.body["input"] or not _is_running(run):
-            return False
-        is_new = str(run.get("created_at"))[:19] >= since
-        return (
-            is_new and self.target.is_of(run) and run["id"] not in self.client._own_runs
-        )
-
-    def _listen(self) -> None:
-        """Wait on a thread for the answer that names it, and cancel it then."""
-        creation = self.creation
-        if creation is None or creation.exchange is None or creation.exchange.is_left:
-            return
-        work = functools.partial(self._hear, creation.exchange)
-        with contextlib.suppress(RuntimeError):  # where there are no more threads
-            self.is_listening = True
-            threading.Thread(target=work, name="replicate-late", daemon=True).start()
-
-    def _hear(self, exchange: _Exchange) -> None:
-        _late.add(exchange)
-        try:
-            call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
-            data = _read_created(_unpacked(exchange.receive(call)))
-            self.prediction = self.kind(data, self.client)
-            if _is_running(self.prediction):
-                _in_place(self.cancel(call))
-        except (*_BROKEN, ReplicateError) as failure:
-            _log("warning", "a run that was given up told nothing more: %s", failure)
-        finally:
-            exchange.leave()
-            _late.discard(exchange)
-
     async def create(self) -> Any:
         """Create the prediction and return it; from then on it is the caller's."""
         self.hands_over = True
@@ -3274,7 +3162,7 @@ class _Run:
         """Create the prediction, and learn whether its output comes in items."""
         if self.prediction is not None:
             return
-        await self.target.look_up(self.call)
+        await self.target.learn_iterates(self.call)
         await self._create()
         made: Any = self.prediction
         if self.note is not None:
@@ -3285,9 +3173,9 @@ class _Run:
             found = re.fullmatch(f"{_WORD}/{_WORD}", str(made.get("model")))
             if found:
                 self.target.model = (found[1], found[2])
-            await self.target.look_up(self.call)
+            await self.target.learn_iterates(self.call)
 
-    def follow(self, prediction: Any) -> None:
+    def adopt(self, prediction: Any) -> None:
         """Go on with a prediction that exists, in place of creating one."""
         self.prediction = prediction
 
@@ -3322,7 +3210,7 @@ class _Run:
             noun=self.kind.__name__.lower(),
             hold=hold,
             makes_run=True,
-            patient=True,
+            is_part_of_run=True,
         )
         data = await self.client._transport.request(self.call, self.creation)
         self.prediction = self.kind(data, self.client)
@@ -3337,7 +3225,9 @@ class _Run:
         if self.target.iterates:
             return 0  # its items are wanted as they come
         left = self.call.deadline - self.call.clock.now()
-        return int(max(0, min(self.hold, left - 1)))  # by then the id is to be here
+        return int(
+            max(0, min(self.hold, left - 1))
+        )  # so that the id is here before the end
 
     async def _update(self) -> None:
         """Show on_update the state of the run, where that is news."""
@@ -3384,11 +3274,150 @@ class _Run:
                 async for event in events:
                     yield event
 
+    # Giving up
 
-# Runs that nobody has followed to their end yet. Added to and taken from by all
-# threads, one step each; looked through by _find() and when the interpreter ends.
+    async def _give_up(self, error: BaseException) -> None:
+        """Put the prediction on the error, and cancel it where it may run (promise 3).
+
+        Every run that is left by an exception passes here, whatever that is: also
+        Ctrl-C, a cancelled task, and the GeneratorExit of an iterator that is closed.
+        """
+        may_run = self._may_run() and self.process == os.getpid()
+        handed_over = self.hands_over and isinstance(error, ReplicateError)
+        if may_run and not handed_over and not self.stopped:
+            self.stopped = True
+            face = self.call.face
+            if isinstance(error, GeneratorExit) and not self.is_iterated:
+                face = _IN_PLACE  # a coroutine that is thrown away cannot be awaited
+            await face.to_the_end(self.stop)
+        if self.creation is not None and not self.is_listening:
+            self.creation.abandon()
+        if not isinstance(error, ReplicateError):
+            return
+        if error.prediction is None:
+            error.prediction = self.prediction
+        if self.depth > 1:
+            return  # the outer block says so
+        if self.cancelled:
+            error._add("; it was cancelled")
+        elif self.is_listening:
+            error._add("; it will be cancelled when the answer to its creation comes")
+        elif self.stopped:
+            error._add("; it could not be cancelled")
+
+    def _may_run(self) -> bool:
+        if self.prediction is not None:
+            return _is_running(self.prediction)
+        return self.creation is not None and self.creation.sent
+
+    def stop(self) -> None:
+        """Cancel it: one request, best effort, within _GRACE seconds."""
+        call = _Call(self.client, _GRACE, self.call.token, face=_IN_PLACE)
+        try:
+            _run_in_place(self._stopping(call))
+        except Exception as failure:  # the cause is what the caller has to hear
+            id = self.prediction and self.prediction.get("id")
+            _log(
+                "warning", "could not cancel %s: %s", id or "an unanswered run", failure
+            )
+
+    async def _stopping(self, call: _Call) -> None:
+        if self.prediction is None and self.creation is not None:
+            age = call.clock.now() - self.creation.sent_at
+            await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
+            for _ in range(_TRIES_TO_FIND):
+                self._find(call)
+                if self.prediction is not None or not self._rivals():
+                    break
+                await call.sleep(_SETTLES / 3)  # they may be given up in this moment
+        if self.prediction is None:
+            _log(
+                "warning", "a run whose creation is not answered may exist, or come to"
+            )
+            self._listen()
+            return
+        await self.cancel(call)
+        self.cancelled = True
+
+    async def cancel(self, call: _Call) -> None:
+        run = self.prediction
+        await run._refresh(call, "POST", run._path("cancel"), read=_read_run, once=True)
+
+    def _find(self, call: _Call) -> None:
+        """Find the prediction of an unanswered creation, where that is certain.
+
+        It is the only running one of this model on this input, created since by the
+        server's clock, that no other call is known to have made. Where several runs on
+        equal inputs are given up at once, each takes one, if there are as many.
+        """
+        creation, client = self.creation, self.client
+        assert creation is not None
+        if self.kind is Training:  # they are in another list
+            return
+        look = client._listings.since(call, creation.sent_at + _SETTLES)
+        since = _time_text(creation.sent_at + look.ahead)[:19]
+        with client._listings.lock:  # so that no two take the same
+            found = [run for run in look.runs if self._could_be_this(run, since)]
+            rivals = self._rivals()
+            if len(found) != 1 + len(rivals) or not all(run.stopped for run in rivals):
+                return
+            client._own_runs.append(found[0]["id"])
+            self.prediction = self.kind(found[0], client)
+
+    def _rivals(self) -> list[_Run]:
+        """The other runs on the same input whose creations are not answered."""
+        return [run for run in list(_open_runs) if run._is_like(self)]
+
+    def _is_like(self, other: Any) -> bool:
+        """Whether it is another unanswered run on the same input."""
+        if self is other or self.prediction is not None or self.creation is None:
+            return False
+        same = self.client is other.client and self.creation.url == other.creation.url
+        return same and self.creation.body == other.creation.body
+
+    def _could_be_this(self, run: _Object, since: str) -> bool:
+        """Whether a run of the account's could be this one: as it will be cancelled,
+        only one that runs, and that is newer for certain."""
+        if run.get("input") != self.body["input"] or not _is_running(run):
+            return False
+        is_new = str(run.get("created_at"))[:19] >= since
+        return (
+            is_new and self.target.is_of(run) and run["id"] not in self.client._own_runs
+        )
+
+    def _listen(self) -> None:
+        """Wait on a thread for the answer that names it, and cancel it then."""
+        creation = self.creation
+        if (
+            creation is None
+            or creation.exchange is None
+            or creation.exchange.is_abandoned
+        ):
+            return
+        work = functools.partial(self._hear, creation.exchange)
+        with contextlib.suppress(RuntimeError):  # where there are no more threads
+            self.is_listening = True
+            threading.Thread(target=work, name="replicate-late", daemon=True).start()
+
+    def _hear(self, exchange: _Exchange) -> None:
+        _late.add(exchange)
+        try:
+            call = _Call(self.client, _HOLD + _GRACE, self.call.token, face=_IN_PLACE)
+            data = _read_created(_unpacked(exchange.receive(call)))
+            self.prediction = self.kind(data, self.client)
+            if _is_running(self.prediction):
+                _run_in_place(self.cancel(call))
+        except (*_BROKEN, ReplicateError) as failure:
+            _log("warning", "a run that was given up told nothing more: %s", failure)
+        finally:
+            exchange.abandon()
+            _late.discard(exchange)
+
+
+# Runs inside an `async with`. Each step on it is atomic, for all threads; read by
+# _rivals() and _at_exit().
 _open_runs: set[_Run] = set()
-# Where late answers are waited for; the same holds for it.
+# Exchanges whose late answers a thread of _listen() awaits; _at_exit() cuts them.
 _late: set[_Exchange] = set()
 
 
@@ -3401,7 +3430,7 @@ def _run_for(call: _Call, ref: object, input: Any, options: _Options) -> _Run:
 
 
 async def _ran(call: _Call, run: _Run) -> Any:
-    """What Client.run returns."""
+    """Start a run and follow it to its output, or return an iterator of its items."""
     async with run:
         await run.start()
         if not run.target.iterates:
@@ -3442,7 +3471,7 @@ def _at_exit() -> None:
         done.acquire(timeout=max(0.0, until - time.monotonic()))
     for exchange in list(_late):  # nobody will hear these any more
         exchange.connection.cut()
-        exchange.leave()
+        exchange.abandon()
 
 
 atexit.register(_at_exit)
@@ -3473,7 +3502,7 @@ class _Listings:
         """A look that began at or after a moment."""
         with self.lock:
             if self.last is None or self.last.began < moment:
-                self.last = _in_place(self._look(call))
+                self.last = _run_in_place(self._look(call))
             return self.last
 
     async def _look(self, call: _Call) -> _Listing:
@@ -3566,8 +3595,9 @@ class _Polls:
     async def _read_pages(self, call: _Call) -> None:
         """Learn which of the waiting runs are over, from the newest back."""
         left, number = set(self.waiting), 0
+        # 100 runs a page, and two pages of runs that nobody here waits for.
         most = min(2 + self.begun // 100, _CROWD_PAGES)
-        pages = _newest_runs(call, patient=True)
+        pages = _newest_runs(call, is_part_of_run=True)
         try:
             async with _Closing(pages):
                 async for runs in pages:
@@ -3592,7 +3622,7 @@ class _Polls:
 
 
 def _poll_gap(elapsed: float, interval: float) -> float:
-    """Seconds until the next look at a run that has lasted so long (section 5)."""
+    """Seconds until the next look at a run: soon at first, then a share of its age."""
     soon = min(interval, max(_POLL_FIRST, elapsed / 4))
     return max(soon, min(_POLL_MOST, _POLL_SHARE * elapsed))
 
@@ -3611,7 +3641,7 @@ async def _looks(
             fresh: Any = await polls.turn(call, run["id"], seconds)
             if fresh is None:
                 fresh = await client._fetched(
-                    call, "GET", path, read=_read_run, patient=True
+                    call, "GET", path, read=_read_run, is_part_of_run=True
                 )
             run._take(fresh)
             seconds = _poll_gap(call.elapsed(), client.poll_interval)
@@ -3899,9 +3929,11 @@ class _Batch:
         import asyncio
 
         try:
-            await self.target.look_up(self.call)
+            await self.target.learn_iterates(self.call)
             if self.journal is not None:
-                await self.journal.look_up(self.call, self.target, self.rerun_expired)
+                await self.journal.find_unanswered(
+                    self.call, self.target, self.rerun_expired
+                )
             args = (self._draw, asyncio.get_running_loop())
             threading.Thread(target=self.context.run, args=args, daemon=True).start()
         except RuntimeError as error:  # the system gives no more threads
@@ -3982,13 +4014,16 @@ class _Batch:
             call = _Call(self.call.client, timeout, self.call.token, self.call.face)
             run = _run_for(call, self.target, outcome.input, self.options)
             if self.journal is None or not await self._recall(outcome, run):
-                await self._follow(outcome, run)
+                await self._run_to_end(outcome, run)
         except BaseException as error:
             outcome.error = error
         self._end(outcome)
 
     async def _recall(self, outcome: _Outcome, run: _Run) -> bool:
-        """Go by the journal: take a result from it, or go on with a run that exists."""
+        """Go by the journal: take a result from it (True), or let the run be followed.
+
+        That is a new one, or one that exists.
+        """
         given = run.body["input"]
         digest = self.call.face.in_thread(_digest, self.model, given)
         outcome.digest = await digest
@@ -4023,9 +4058,9 @@ class _Batch:
                 text = "the API has removed its data; rerun_expired=True runs it again"
                 raise ReplicateError(f"{id} has ended, but {text}", prediction=found)
         elif _is_running(found) or found.status == "succeeded":
-            run.follow(found)
+            run.adopt(found)
 
-    async def _follow(self, outcome: _Outcome, run: _Run) -> None:
+    async def _run_to_end(self, outcome: _Outcome, run: _Run) -> None:
         """Run it to its end, and keep what it came to."""
         try:
             await run.output()
@@ -4044,7 +4079,7 @@ class _Batch:
         elif run.cancelled:
             outcome.status = "canceled"
             await self._keep(outcome)
-        # else it is looked for next time
+        # else the journal has its id alone, and the next call goes on with it
 
     async def _keep(self, outcome: _Outcome) -> None:
         """Save the files of an output, and note how it ended."""
@@ -4096,7 +4131,7 @@ class _Batch:
         error = outcome.error
         if error is None or isinstance(error, Exception):
             self._hand_over(outcome)
-            if self._is_one_too_many(error, outcome.index):
+            if self._note_failure(error, outcome.index):
                 self._stop(error)
         else:
             self._stop(error)  # cancelled, or an on_update that raises SystemExit
@@ -4119,8 +4154,8 @@ class _Batch:
             self.ready.append(self.waiting.pop(self.next))
             self.next += 1
 
-    def _is_one_too_many(self, error: BaseException | None, index: int) -> bool:
-        """Whether so many runs in a row failed alike that the others would, too."""
+    def _note_failure(self, error: BaseException | None, index: int) -> bool:
+        """Count like failures in a row; True, and told by the error, at the last."""
         if not isinstance(error, (APIError, NetworkError)):
             self.alike = {}
             return False
@@ -4248,7 +4283,10 @@ class _Journal:
             runs.pop(line["id"], None)
 
     def take_known(self, outcome: _Outcome) -> _Dict | None:
-        """What is known of an input, each once for equal ones: a result, or an id."""
+        """Take what is known of an input: its result's line, {"id": ...}, or None.
+
+        Equal inputs take one each. ReplicateError: a run may exist that was not found.
+        """
         digest = outcome.digest
         index = outcome.index
         runs = self.runs.get(digest)
@@ -4296,7 +4334,7 @@ class _Journal:
         del self.lines[0]
         self.written = added
 
-    async def look_up(self, call: _Call, target: _Target, rerun: bool) -> None:
+    async def find_unanswered(self, call: _Call, target: _Target, rerun: bool) -> None:
         """Learn of each creation without an answer whether there is a run (promise 3).
 
         Where that cannot be told, it is `unsure`.
@@ -4346,21 +4384,22 @@ class _Journal:
             await self.add(call, line)
             return
         for (digest, _), (_, input) in self.sent.items():
-            if _may_be_told(input, told) and not rerun:
+            if _may_be_same_input(input, told) and not rerun:
                 why = f"as {run['id']}, of another form: see rerun_expired"
                 self.unsure[digest] = why
 
 
-def _may_be_told(sent: Any, told: Any) -> bool:
-    """Whether an API could tell an input so: with defaults, and files elsewhere."""
+def _may_be_same_input(sent: Any, told: Any) -> bool:
+    """Whether an input as the API lists it may be what was sent: defaults added, data
+    URIs turned into addresses."""
     if isinstance(sent, dict) and isinstance(told, dict):
         if not sent.keys() <= told.keys():
             return False
-        return all(_may_be_told(sent[name], told[name]) for name in sent)
+        return all(_may_be_same_input(sent[name], told[name]) for name in sent)
     if isinstance(sent, list) and isinstance(told, list):
         if len(sent) != len(told):
             return False
-        return all(_may_be_told(*pair) for pair in zip(sent, told))
+        return all(_may_be_same_input(*pair) for pair in zip(sent, told))
     if isinstance(sent, str) and sent.startswith("data:"):
         return _is_file(told)
     return bool(sent == told)
@@ -4496,7 +4535,7 @@ class _Decoder:
         return events
 
 
-def _with_file(event: ServerSentEvent, client: Client | None) -> ServerSentEvent:
+def _event_with_file(event: ServerSentEvent, client: Client | None) -> ServerSentEvent:
     """The event, its data as a FileOutput where it is a file of an output's.
 
     client: as for _files().
@@ -4524,7 +4563,7 @@ async def _events(
             async with _Closing(batches):
                 async for batch in batches:
                     for event in batch:
-                        yield _with_file(event, client)
+                        yield _event_with_file(event, client)
         finally:
             stream.put_logs()
         if stream.is_done:
@@ -4537,7 +4576,9 @@ async def _events(
             fresh = data[shown:]
             shown = max(0, shown - len(data))
             if fresh or not data:
-                yield _with_file(ServerSentEvent(_EventType("output"), fresh), client)
+                yield _event_with_file(
+                    ServerSentEvent(_EventType("output"), fresh), client
+                )
     yield ServerSentEvent(_EventType("done"), "{}")
 
 
@@ -4579,7 +4620,7 @@ class _Stream:
 
     async def _until_drop(self) -> AsyncIterator[list[ServerSentEvent]]:
         """The events of one connection, until it drops."""
-        again = set(self.seen)  # a server that begins anew is not believed twice
+        again = set(self.seen)  # handed on before: a server may begin anew
         self.heard_at = self.call.clock.now()
         answer = await self._open()
         if answer is None:
@@ -4680,8 +4721,8 @@ class _Stream:
         return ModelError(self.run, why)
 
     async def _tell_end(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Its stream says that it has succeeded; its metrics are news."""
-        await self.run._refresh(self.call, "GET", self.run._path(), patient=True)
+        """Load the ended run, as its stream tells no metrics, and show it."""
+        await self.run._refresh(self.call, "GET", self.run._path(), is_part_of_run=True)
         await tell()
 
     async def _tell_now_and_then(self) -> None:
@@ -4742,7 +4783,11 @@ class _CogRun(_Run):
         self.url = f"{target.cog}/predictions/{self.id}"
 
     async def start(self) -> None:
-        """Wait for the container to be up; check the inputs' names: it does not."""
+        """Get ready: wait for the container to be up, and check the inputs' names.
+
+        It does not check them itself. Unlike _Run.start() this creates nothing: _sent()
+        does, at the first item.
+        """
         while self.target.fields is None:
             schema = await _cog_schema(self.call, self.target.cog)
             if schema is None and await self._is_setting_up():
@@ -4796,7 +4841,7 @@ class _CogRun(_Run):
                 async for kind, value in parts:
                     data = value if isinstance(value, str) else json.dumps(value)
                     event = ServerSentEvent(_EventType(kind), data)
-                    yield _with_file(event, self.file_client)
+                    yield _event_with_file(event, self.file_client)
 
     async def _is_setting_up(self) -> bool:
         """Whether the container is not ready yet. Raises where it will never be."""
@@ -4814,7 +4859,7 @@ class _CogRun(_Run):
             raise ReplicateError(text, detail=logs)
         return status == "STARTING"
 
-    async def _sent(self, accept: str) -> tuple[_Request, _Answer]:
+    async def _send(self, accept: str) -> tuple[_Request, _Answer]:
         """Send the run as soon as the container takes it; the answer is still open."""
         while True:
             data = {"id": self.id, "status": "starting", **self.body}
@@ -4851,7 +4896,7 @@ class _CogRun(_Run):
         self, accept: str = "text/event-stream"
     ) -> AsyncIterator[tuple[str, Any]]:
         """Run it to its end: pairs of an event's kind and value, then done."""
-        put, answer = await self._sent(accept)
+        put, answer = await self._send(accept)
         end: Any = None
         told = self._told(answer)
         try:
@@ -4920,14 +4965,14 @@ _reading = threading.RLock()
 
 
 class _Inputs:
-    """A model's input on its way to JSON: encode() checks it, upload() sends files."""
+    """A model's input on its way to JSON: encode_input(), then upload()."""
 
     def __init__(self, strategy: str | None = None) -> None:
         self.strategy = strategy  # "base64", "url", or None: by the file's size
         # Where in the encoded input a _Source stands in place of its URL.
-        self.large: list[tuple[Any, Any]] = []
+        self.uploads: list[tuple[Any, Any]] = []
 
-    def encode(self, value: Any) -> Any:
+    def encode_input(self, value: Any) -> Any:
         """The JSON form of an input; no request is made, the caller's stays as it is.
 
         Raises TypeError and ValueError, with the place of what is wrong.
@@ -4938,9 +4983,9 @@ class _Inputs:
             raise ValueError(
                 f"input is a dict of the model's inputs, not {_short(value)}"
             )
-        return self.encoded(value, ("input",))
+        return self.encode_value(value, ("input",))
 
-    def encoded(self, value: Any, place: tuple[Any, ...]) -> Any:
+    def encode_value(self, value: Any, place: tuple[Any, ...]) -> Any:
         """The JSON form of a value; place: the keys that lead to it.
 
         First what there may be much of: it is to cost no more than json.dumps.
@@ -4976,9 +5021,9 @@ class _Inputs:
                     )
         for key, item in items:
             if type(item) not in _PLAIN:
-                made[key] = self.encoded(item, (*place, key))
+                made[key] = self.encode_value(item, (*place, key))
                 if isinstance(made[key], _Source):
-                    self.large.append((made, key))
+                    self.uploads.append((made, key))
         return made
 
     def _converted(self, value: Any, place: tuple[Any, ...]) -> Any:
@@ -4989,7 +5034,7 @@ class _Inputs:
         for convert in ("tolist", "isoformat"):  # numpy's arrays and scalars; dates
             plain = getattr(value, convert, lambda: value)()
             if type(plain) is not type(value):
-                return self.encoded(plain, place)
+                return self.encode_value(plain, place)
         raise TypeError(
             f"{_place_of(place)} is {type(value).__name__}: "
             "give JSON values, files, paths, bytes, arrays or dates"
@@ -5007,8 +5052,8 @@ class _Inputs:
         return f"data:{source.kind};base64,{content}"
 
     async def upload(self, call: _Call) -> None:
-        """Upload what is too large to go inline; what fails goes no other way."""
-        for holder, key in self.large:
+        """Upload the files that do not go inline; where that fails, the call does."""
+        for holder, key in self.uploads:
             file = await call.client._fetched(
                 call,
                 "POST",
@@ -5020,7 +5065,7 @@ class _Inputs:
                 noun="file",
             )
             holder[key] = _file_url(file)
-        self.large = []
+        self.uploads = []
 
 
 def _place_of(place: tuple[Any, ...]) -> str:
@@ -5450,8 +5495,10 @@ async def _description(call: _Call, ref: str) -> tuple[str, Any]:
 #     retry()             _may_repeat() is the rule; when: the server's word, or a guess
 
 _AGENT = f"replicate-onefile/{__version__}"
-_UNPACKED = "gzip" if zlib is not None else "identity"  # what answers may be packed in
-_OURS = r"([a-z0-9-]{1,63}\.){0,9}replicate\.com"
+_ACCEPT_ENCODING = (
+    "gzip" if zlib is not None else "identity"
+)  # what answers may be packed in
+_REPLICATE_HOST = r"([a-z0-9-]{1,63}\.){0,9}replicate\.com"
 _AUTHORITY = (
     r"(?i)(https?)://"
     r"(\[[0-9a-f:.]{2,45}\]|[^\s/?#@:\[\]\\%<>\"'^`{|}\x00-\x20\x7f]{1,255})"
@@ -5538,7 +5585,7 @@ class _Request:
         hold: float = 0.0,
         is_best_effort: bool = False,
         makes_run: bool = False,
-        patient: bool = False,
+        is_part_of_run: bool = False,
         bare: bool = False,
         file: bool = False,
     ) -> None:
@@ -5563,7 +5610,7 @@ class _Request:
         # Whether it creates a run of the account's: these keep a pace of their own, and
         # their answer is of use also when whoever asked has left.
         self.makes_run = makes_run
-        self.patient = patient  # whether a 429 is hardly a try: it is part of a run
+        self.is_part_of_run = is_part_of_run  # then it takes more 429s than others
         self.bare = bare  # goes to a container: neither token nor headers of the caller
         self.file = file  # an address that a model's output names
         # Set by _Transport for each attempt:
@@ -5576,10 +5623,10 @@ class _Request:
         """Whether the server may have acted on it."""
         return self.exchange is not None and self.exchange.sent
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Nobody wants its answer any more."""
         if self.exchange is not None:
-            self.exchange.leave()
+            self.exchange.abandon()
 
     @property
     def path(self) -> str:
@@ -5615,7 +5662,7 @@ class _Transport:
         self.ssl_context = ssl_context  # else made at the first need, always the same
         self.is_given_context = ssl_context is not None
         self.pool = _Pool()
-        self.creations, self.others = _Pace(), _Pace()
+        self.creations, self.others = _RateLimit(), _RateLimit()
         self.dated = ("", 0.0)  # the Date of the API's last answer, and when it came
         weakref.finalize(client, self.pool.close)
 
@@ -5648,13 +5695,13 @@ class _Transport:
 
         tries: how many have failed. throttled: how often it had a 429, which is no try.
         """
-        patience = _PATIENCE if request.patient else _IMPATIENCE
-        has_tried_enough = tries > self.retries or throttled > patience
+        patience = _THROTTLED_MOST_OF_RUN if request.is_part_of_run else _THROTTLED_MOST
+        is_last_try = tries > self.retries or throttled > patience
         if request.is_best_effort:
-            has_tried_enough = True
-        if has_tried_enough or not _may_repeat(failure, request.once):
+            is_last_try = True
+        if is_last_try or not _may_repeat(failure, request.once):
             try:
-                raise failure  # outside of any except block: it leads to no headers
+                raise failure  # outside of `except`: its context shows no token
             finally:
                 del failure
         delay = failure.retry_after
@@ -5669,7 +5716,7 @@ class _Transport:
         self, call: _Call, request: _Request, number: int
     ) -> tuple[Any, ReplicateError | None]:
         """Send it once. Returns its result, or why there is none."""
-        pace = self._pace(request)
+        pace = self._rate_limit(request)
         ticket = await pace.turn(call)
         request.exchange = None
         started, status = time.monotonic(), "failed"
@@ -5704,10 +5751,10 @@ class _Transport:
             return time.time()
         return date + time.time() - came_at
 
-    def _pace(self, request: _Request) -> _Pace:
+    def _rate_limit(self, request: _Request) -> _RateLimit:
         """Who spaces such requests; only the API tells its limits."""
         if request.bare or request.file:
-            return _Pace()  # which knows of none
+            return _RateLimit()  # which knows of none
         return self.creations if request.makes_run else self.others
 
     async def _followed(self, call: _Call, request: _Request) -> _Answer:
@@ -5727,7 +5774,7 @@ class _Transport:
             answer.close()
             request.is_elsewhere = True
             url = urllib.parse.urljoin(url, location)
-            # What another origin's redirect leads to gets nothing, wherever that is.
+            # After one address without credentials none gets any, the API's included.
             trusted = bool(credentials)
             if address.scheme == "https" and not url.lower().startswith("https:"):
                 shown = _short(self.redacted(url, call.token))
@@ -5750,7 +5797,8 @@ class _Transport:
 
         An address below the API's base path gets the token and the caller's own
         headers; of addresses that an output names, only those below its /files/.
-        Another https host under replicate.com gets the token, where the API is one.
+        Another https host under replicate.com gets the token alone, where the API is at
+        one. An Authorization header of the caller's goes in its place.
         """
         base = _address(self.client.base_url)
         below = base.target + ("/files/" if request.file else "/")
@@ -5758,10 +5806,10 @@ class _Transport:
         if to_api and _has_dots(address.path):
             return {}  # a server might take it for another path
         both_https = address.scheme == base.scheme == "https"
-        hosts_are_ours = re.fullmatch(_OURS, address.host) and re.fullmatch(
-            _OURS, base.host
-        )
-        is_sister = both_https and hosts_are_ours and address.host != base.host
+        both_are_replicate = re.fullmatch(
+            _REPLICATE_HOST, address.host
+        ) and re.fullmatch(_REPLICATE_HOST, base.host)
+        is_sister = both_https and both_are_replicate and address.host != base.host
         if not to_api and (request.file or not is_sister):
             return {}
         found: dict[str, str] = dict(self.own_headers) if to_api else {}
@@ -5811,7 +5859,7 @@ class _Transport:
             exchange.open(route, most_age)
             connection = exchange.connection
             await face.on_wire(connection, exchange.send, call, head)
-            await face.readable(connection, call.within(exchange.patience))
+            await face.readable(connection, call.within(exchange.head_seconds))
             if request.makes_run:  # its answer is read also where its task is cancelled
                 answer = await face.in_thread(exchange.receive, call)
             else:
@@ -5824,7 +5872,7 @@ class _Transport:
             if isinstance(error, socket.timeout):
                 is_broken = False
             if is_broken or not exchange.may_tell_a_run():  # else _Run sees to it
-                exchange.leave()
+                exchange.abandon()
             raise
 
     def connect(self, call: _Call, connection: _Connection) -> None:
@@ -5859,7 +5907,10 @@ class _Transport:
         return text
 
     def _refusal(self, call: _Call, request: _Request, answer: _Answer) -> APIError:
-        """The error that an answer tells of: problem details (RFC 9457), or text."""
+        """The error that an answer tells of: problem details (RFC 9457), or text.
+
+        Where the server certainly did not act on it, the request forgets its exchange.
+        """
         try:
             body = _unpacked(answer, _ERROR_MOST).decode("utf-8", "replace")
         except ValueError:
@@ -5945,19 +5996,19 @@ class _Exchange:
         self.sent = False  # whether the server may have seen the request
         self.answer: _Answer | None = None  # once its head is here
         # Seconds until its head has to be here.
-        self.patience = transport.seconds + request.hold
+        self.head_seconds = transport.seconds + request.hold
         self.using = threading.Lock()  # held by the thread that sends or receives
         # Set by any thread, once and for ever: nobody wants the answer any more.
-        self.is_left = False
+        self.is_abandoned = False
 
     def open(self, route: Any, most_age: float) -> None:
         """Take a connection that is kept, or one that is still to be connected."""
         kept = self.transport.pool.take(route, most_age)
         self.connection = kept or _Connection(route)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Let go of the connection; where a thread uses it, that one does so then."""
-        self.is_left = True
+        self.is_abandoned = True
         if not self.using.acquire(blocking=False):
             return
         try:
@@ -5980,8 +6031,8 @@ class _Exchange:
             with self.using:
                 self._send(call, head)
         finally:
-            if self.is_left:
-                self.leave()
+            if self.is_abandoned:
+                self.abandon()
 
     def receive(self, call: _Call) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
@@ -5989,8 +6040,8 @@ class _Exchange:
             with self.using:
                 return self._receive(call)
         finally:
-            if self.is_left:
-                self.leave()
+            if self.is_abandoned:
+                self.abandon()
 
     def _send(self, call: _Call, head: bytes) -> None:
         connection, body = self.connection, self.request.body
@@ -6015,8 +6066,8 @@ class _Exchange:
     def _receive(self, call: _Call) -> _Answer:
         request, pool = self.request, self.transport.pool
         if self.answer is None:
-            limit = call.within(self.patience)
-            self.answer = _Answer(self.connection, limit, pool, self.patience)
+            limit = call.within(self.head_seconds)
+            self.answer = _Answer(self.connection, limit, pool, self.head_seconds)
         answer = self.answer
         is_error = answer.status >= 300
         if not is_error and not request.whole:
@@ -6044,7 +6095,7 @@ def _may_repeat(failure: ReplicateError, once: bool) -> bool:
 
 
 class _Garbage(ValueError):
-    """An answer of status 200 whose body is not what the API sends."""
+    """An answer of success whose body is not what the API sends."""
 
     def __init__(self, message: str, body: bytes = b"") -> None:
         super().__init__(message)
@@ -6061,7 +6112,7 @@ def _head(
     target = address.target
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     if request.whole:  # else it is handed on as it comes
-        headers["Accept-Encoding"] = _UNPACKED
+        headers["Accept-Encoding"] = _ACCEPT_ENCODING
     headers.update(request.headers)
     headers.update(credentials)
     if proxy is not None and address.scheme == "http":
@@ -6147,7 +6198,7 @@ def _may_exist(noun: str) -> str:
     return text + (" (replicate.predictions.list())" if noun == "prediction" else "")
 
 
-class _Pace:
+class _RateLimit:
     """The API's limit as its answers tell it; a client's threads and tasks wait here.
 
     Time is cut into windows. In each one so many requests may leave as the API says are
@@ -6540,7 +6591,7 @@ class _Connection:
             self.sock.close()
 
 
-class _LookUp:
+class _NameLookUp:
     """A host's addresses, on their way: all that ask for a name meanwhile share it."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -6560,7 +6611,7 @@ class _LookUp:
             self.done.set()
 
 
-_look_ups: dict[Any, _LookUp] = {}  # of all threads; each step on it is atomic
+_look_ups: dict[Any, _NameLookUp] = {}  # of all threads; each step on it is atomic
 
 
 def _addresses(
@@ -6571,7 +6622,7 @@ def _addresses(
     numeric, stream = socket.AI_NUMERICHOST, socket.SOCK_STREAM
     with contextlib.suppress(socket.gaierror):  # then it is a name
         return socket.getaddrinfo(host, port, 0, stream, flags=numeric)
-    own = _LookUp(host, port)
+    own = _NameLookUp(host, port)
     look_up = _look_ups.setdefault(own.key, own)
     if look_up is own:
         try:
@@ -6594,11 +6645,13 @@ class _Answer:
         connection: _Connection,
         limit: _Limit,
         pool: _Pool | None = None,
-        patience: float = math.inf,
+        block_seconds: float = math.inf,
     ) -> None:
         self.connection = connection
         self.pool = pool  # where the connection may go back to
-        self.patience = patience  # seconds that one block of the body may take
+        self.block_seconds = (
+            block_seconds  # seconds that one block of the body may take
+        )
         for _ in range(_INTERIM_MOST):
             self._read_head(limit)
             if not 100 <= self.status < 200:
@@ -6702,14 +6755,14 @@ class _Answer:
     def read(self, most: int, call: _Call) -> bytes:
         """Return the whole body, or as much as tells that it has more than `most`.
 
-        Each _RECEIVE bytes have to come within the answer's patience: a large one may
+        Each _RECEIVE bytes have to come within the time of a block: a large one may
         take its time on a slow line, but none drips for ever.
         """
         size = renewed_at = 0
-        limit = call.within(self.patience)
+        limit = call.within(self.block_seconds)
         while size <= most:
             if size - renewed_at >= _RECEIVE:
-                limit, renewed_at = call.within(self.patience), size
+                limit, renewed_at = call.within(self.block_seconds), size
             block = self.read_block(math.inf, limit)
             if not block:
                 break
@@ -6722,7 +6775,7 @@ class _Answer:
         try:
             while not self.is_over:
                 connection = self.connection
-                limit = call.within(self.patience)
+                limit = call.within(self.block_seconds)
                 await call.face.readable(connection, limit)
                 block = await call.face.on_wire(
                     connection, self.read_block, _BLOCK, limit
@@ -7408,7 +7461,7 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-class _Progress:
+class _RunDisplay:
     """Shows what is new of a run: its state, its logs, its page in a browser."""
 
     def __init__(self, asked: Any) -> None:
@@ -7454,7 +7507,7 @@ def _run_command(asked: Any) -> int:
     if is_name and _makes_several(schema, fields, input):
         raise ValueError(f"{ref} makes several files: write -o {where}/")
     options = _Options(
-        wait=False, cancel_after=asked.cancel_after, on_update=_Progress(asked)
+        wait=False, cancel_after=asked.cancel_after, on_update=_RunDisplay(asked)
     )
     run = _run_for(call, ref, input, options)
     if asked.no_wait:
@@ -7476,8 +7529,8 @@ class _Watched(_Run):
 def _watch_command(asked: Any) -> int:
     call = _Call(default_client, asked.timeout)
     prediction = predictions.get(asked.words[0])
-    run = _Watched(call, _Target(), None, _Options(on_update=_Progress(asked)))
-    run.follow(prediction)
+    run = _Watched(call, _Target(), None, _Options(on_update=_RunDisplay(asked)))
+    run.adopt(prediction)
     asked.stream = bool(prediction._url("stream"))
     _show_output(asked, call, run, {})
     return 0
@@ -7698,7 +7751,7 @@ class _Lines:
         for name, item in value.items():
             field = self.fields.get(name)
             if field is not None and field.file:
-                item = _with_files(item)
+                item = _open_at_paths(item)
             input[name] = item
         faults = _faults(input, self.fields)
         if faults:
@@ -7749,10 +7802,10 @@ class _Lines:
         _terminal.tell(text)
 
 
-def _with_files(value: Any) -> Any:
+def _open_at_paths(value: Any) -> Any:
     """The value of a file's input, with "@path" in it as files."""
     if isinstance(value, list):
-        return [_with_files(item) for item in value]
+        return [_open_at_paths(item) for item in value]
     if isinstance(value, str) and value.startswith("@"):
         return _file_at(value[1:])
     return value
@@ -8112,7 +8165,7 @@ def transform_output(value: Any, client: Client | None = None) -> Any:
 
 def base64_encode_file(file: BinaryIO | os.PathLike[str]) -> str:
     """Return a file's content as a data URI."""
-    return str(_Inputs("base64").encoded(file, ("file",)))
+    return str(_Inputs("base64").encode_value(file, ("file",)))
 
 
 def _add_modules() -> None:
