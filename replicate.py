@@ -3126,7 +3126,8 @@ class _Run:
         # Notes the input right before the creating request leaves, and the id once it
         # is known; set by a batch that keeps a journal.
         self.note: Callable[..., Awaitable[None]] | None = None
-        self.hands_over = False  # whether it is the caller's own once it is made
+        # Whether it is the caller's own once made, which no error of ours cancels.
+        self.hands_over = False
         self.creation: _Request | None = None  # sent, and not answered yet
         self.stopped = False  # whether it was given up: that is done once
         self.cancelled = False
@@ -3302,7 +3303,7 @@ class _Run:
             error._add("; it was cancelled")
         elif self.is_listening:
             error._add("; it will be cancelled when the answer to its creation comes")
-        elif self.stopped:
+        elif self.stopped and self._may_run():
             error._add("; it could not be cancelled")
 
     def _may_run(self) -> bool:
@@ -3311,7 +3312,7 @@ class _Run:
         return self.creation is not None and self.creation.sent
 
     def stop(self) -> None:
-        """Cancel it: one request, best effort, within _GRACE seconds."""
+        """Find it where it has no id yet, and cancel it: best effort, within _GRACE."""
         call = _Call(self.client, _GRACE, self.call.token, face=_IN_PLACE)
         try:
             _run_in_place(self._stopping(call))
@@ -3323,13 +3324,10 @@ class _Run:
 
     async def _stopping(self, call: _Call) -> None:
         if self.prediction is None and self.creation is not None:
-            age = call.clock.now() - self.creation.sent_at
-            await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
-            for _ in range(_TRIES_TO_FIND):
-                self._find(call)
-                if self.prediction is not None or not self._rivals():
-                    break
-                await call.sleep(_SETTLES / 3)  # they may be given up in this moment
+            try:
+                await self._search(call, self.creation.sent_at)
+            except (ReplicateError, ValueError) as failure:
+                _log("warning", "the newest runs cannot be told: %s", failure)
         if self.prediction is None:
             _log(
                 "warning", "a run whose creation is not answered may exist, or come to"
@@ -3337,7 +3335,16 @@ class _Run:
             self._listen()
             return
         await self.cancel(call)
-        self.cancelled = True
+        self.cancelled = self.prediction.get("status") != "succeeded"
+
+    async def _search(self, call: _Call, sent_at: float) -> None:
+        age = call.clock.now() - sent_at
+        await call.sleep(max(0.0, _SETTLES - age))  # it may not be listed yet
+        for _ in range(_TRIES_TO_FIND):
+            self._find(call)
+            if self.prediction is not None or not self._rivals():
+                return
+            await call.sleep(_SETTLES / 3)  # they may be given up in this moment
 
     async def cancel(self, call: _Call) -> None:
         run = self.prediction
@@ -3372,8 +3379,10 @@ class _Run:
         """Whether it is another unanswered run on the same input."""
         if self is other or self.prediction is not None or self.creation is None:
             return False
-        same = self.client is other.client and self.creation.url == other.creation.url
-        return same and self.creation.body == other.creation.body
+        if self.client is not other.client or self.call.token != other.call.token:
+            return False
+        same_url = self.creation.url == other.creation.url
+        return same_url and bool(self.creation.body == other.creation.body)
 
     def _could_be_this(self, run: _Object, since: str) -> bool:
         """Whether a run of the account's could be this one: as it will be cancelled,
@@ -3387,17 +3396,14 @@ class _Run:
 
     def _listen(self) -> None:
         """Wait on a thread for the answer that names it, and cancel it then."""
-        creation = self.creation
-        if (
-            creation is None
-            or creation.exchange is None
-            or creation.exchange.is_abandoned
-        ):
+        exchange = None if self.creation is None else self.creation.exchange
+        if exchange is None or exchange.is_abandoned or exchange.is_told:
             return
-        work = functools.partial(self._hear, creation.exchange)
+        work = functools.partial(self._hear, exchange)
+        thread = threading.Thread(target=work, name="replicate-late", daemon=True)
         with contextlib.suppress(RuntimeError):  # where there are no more threads
+            thread.start()
             self.is_listening = True
-            threading.Thread(target=work, name="replicate-late", daemon=True).start()
 
     def _hear(self, exchange: _Exchange) -> None:
         _late.add(exchange)
@@ -3486,9 +3492,9 @@ async def _newest_runs(call: _Call, **how: Any) -> AsyncIterator[list[Any]]:
         yield [run for run in page if isinstance(run, dict)]
 
 
-# A look at the account's newest runs: when it began, by the client's clock; by how many
-# seconds the server's time is ahead of that; the runs.
-_Listing = namedtuple("_Listing", "began ahead runs")
+# A look at an account's newest runs: the token; when it began, by the client's clock;
+# by how many seconds the server's time is ahead of that; the runs.
+_Listing = namedtuple("_Listing", "token began ahead runs")
 
 
 class _Listings:
@@ -3501,9 +3507,10 @@ class _Listings:
     def since(self, call: _Call, moment: float) -> _Listing:
         """A look that began at or after a moment."""
         with self.lock:
-            if self.last is None or self.last.began < moment:
+            last = self.last
+            if last is None or last.began < moment or last.token != call.token:
                 self.last = _run_in_place(self._look(call))
-            return self.last
+            return self.last  # type: ignore[return-value]
 
     async def _look(self, call: _Call) -> _Listing:
         began, seen, ahead = call.clock.now(), [], 0.0
@@ -3515,7 +3522,9 @@ class _Listings:
                 is_last = len(seen) == _LOOK_PAGES
                 if is_last or not any(_is_running(run) for run in runs):
                     break
-        return _Listing(began, ahead, [run for runs in seen for run in runs])
+        return _Listing(
+            call.token, began, ahead, [run for runs in seen for run in runs]
+        )
 
 
 class _Polls:
@@ -5653,7 +5662,7 @@ class _Transport:
         self.seconds = seconds
         self.retries = retries
         self.own_headers = {name: _Secret(value) for name, value in headers.items()}
-        for name, value in headers.items():
+        for name, value in self.own_headers.items():
             if re.search(r"[\r\n\0]", name + value):
                 raise ValueError(f"the header {name!r} has a line end in it")
         self.proxies: _Headers | None = None
@@ -5741,6 +5750,9 @@ class _Transport:
             took = (time.monotonic() - started) * 1000
             shown = request.method, request.path[:200], status, took, number
             _log("debug", "%s %s %s %d ms, attempt %d", *shown)
+        exchange = request.exchange
+        if failure is not None and exchange is not None and exchange.answer is not None:
+            exchange.is_told = exchange.answer.is_over
         return result, failure
 
     def server_time(self) -> float:
@@ -5998,6 +6010,7 @@ class _Exchange:
         # Seconds until its head has to be here.
         self.head_seconds = transport.seconds + request.hold
         self.using = threading.Lock()  # held by the thread that sends or receives
+        self.is_told = False  # whether all of the answer was a failure, and was told
         # Set by any thread, once and for ever: nobody wants the answer any more.
         self.is_abandoned = False
 
@@ -6108,12 +6121,14 @@ def _head(
     credentials: _Headers,
     proxy: _Proxy | None,
 ) -> _SecretBytes:
-    """The head of a request: here, and where it is sent, the token is in clear."""
+    """The head of a request, in which the token is in clear."""
     target = address.target
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     if request.whole:  # else it is handed on as it comes
         headers["Accept-Encoding"] = _ACCEPT_ENCODING
     headers.update(request.headers)
+    own = {name.lower() for name in credentials}
+    headers = {name: headers[name] for name in headers if name.lower() not in own}
     headers.update(credentials)
     if proxy is not None and address.scheme == "http":
         target = f"http://{address.netloc}{target}"
@@ -6127,9 +6142,9 @@ def _head(
     for name, value in headers.items():
         if not {"\r", "\n", "\0"}.isdisjoint(name + value):
             raise ReplicateError(f"the header {name!r} has a line end in it")
-    lines = [f"{request.method} {target} HTTP/1.1", f"Host: {address.netloc}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return _SecretBytes("\r\n".join([*lines, "", ""]).encode())
+    start = f"{request.method} {target} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+    fields = (f"{name}: {value}\r\n" for name, value in headers.items())
+    return _SecretBytes("".join([start, *fields, "\r\n"]).encode())
 
 
 class _Proxy:
@@ -6137,6 +6152,7 @@ class _Proxy:
 
     def __init__(self, url: str) -> None:
         user, at, place = url.rpartition("://")[2].rpartition("@")
+        user = _Secret(user)
         try:
             self.address = _address("http://" + place.partition("/")[0])
         except ValueError as error:
