@@ -4200,7 +4200,8 @@ class GivenUpAnywhere(RunCase):
         self.assertIs(came, error)
         self.assert_mine_alone()
 
-    def test_where_two_fit_none_is_guessed_and_the_answer_names_mine(self):
+    @each(200, 502)
+    def test_where_none_fits_for_certain_the_late_answer_names_mine(self, listed):
         go_on = threading.Event()
         self.addCleanup(go_on.set)
 
@@ -4214,6 +4215,8 @@ class GivenUpAnywhere(RunCase):
         twin = self.client_of().use("test/slow").create(**given).id
         self.clear()
         self.hold = hold
+        if listed != 200:
+            self.answer("GET", "/v1/predictions", Reply.problem(listed, "no"))
         run = lambda: self.client.run("test/slow", given)  # noqa: E731
         self.struck(self.is_held, KeyboardInterrupt(), run)
         self.assertEqual((len(self.seen("GET", ".*")), self.cancels()), (1, []))
