@@ -10239,6 +10239,11 @@ class CommandTerminal(CommandCase):
             state = self.api.predictions[seen.path.split("/")[3]]
             return Reply(json=dict(state, logs=bar, status="processing"))
 
+        def create(seen, connection):
+            state = json.loads(self.api.serve(seen).body)
+            return Reply(201, dict(state, status="processing"))
+
+        self.answer("POST", ".*/predictions", create)
         self.answer("GET", "/v1/predictions/.*", poll, poll)
         words = ("run", "stability/sketch", "prompt=x", "num_outputs=2")
         code, text = self.terminal(*words)
@@ -10339,7 +10344,7 @@ class CommandNews(CommandCase):
             terminal = functools.partial(CommandTerminal.terminal, self)
             code, text = terminal(*words.split(), NO_COLOR="1")
             self.assertEqual(code, 0)
-            lines = [line.rstrip("\r") for line in text.splitlines() if line.strip()]
+            lines = rendered(text)
             for line in lines:
                 wide = sum(ord(character) > 0x2E80 for character in line)
                 self.assertLessEqual(len(line) + wide, 80, line)
