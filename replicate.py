@@ -205,7 +205,7 @@ _THROTTLED_MOST_OF_RUN = (
 _THROTTLED_MOST = 20  # and any other's, a minute of them
 _POLLS_A_SECOND = 40.0  # four fifths of the 3,000 requests a minute that are documented
 _WORKERS = 32  # threads for what is on the wire: more gained nothing on 1,000 runs
-_URGENT_WORKERS = 8  # and for what is quick: cancelling runs, writing journals
+_URGENT_WORKERS = 32  # and for what is quick: cancelling runs, writing journals
 _KEPT_MOST = 32  # connections that idle, as many as workers
 _MADE_KNOWN = 20_000  # ids of own runs: more than can be in flight at once
 _TRIES_TO_FIND = 10  # while other runs on equal inputs are being given up, too
@@ -752,6 +752,7 @@ class Client:
         )
         self._polls = _Polls(pace)
         self._listings = _Listings()
+        _clients.add(self)
         # These are shared by all threads; what is done to them is one step each.
         self._iterates: dict[str, bool] = {}  # by version: versions never change
         self._looked_up: set[tuple[int, str]] = (
@@ -768,6 +769,14 @@ class Client:
         self.webhooks: Webhooks = Webhooks(self)
         self.accounts: Accounts = Accounts(self)
         self.account: Accounts = self.accounts
+
+    def _renew_locks(self) -> None:
+        """Be of use in a forked child, whose parent's threads may have held a lock."""
+        transport, polls = self._transport, self._polls
+        for one in (transport.pool, transport.creations, transport.others, polls):
+            one.lock = threading.RLock()
+        self._listings.lock = threading.RLock()
+        polls.waiting, polls.ended, polls.next_page = set(), {}, 0.0
 
     def __reduce__(self) -> Any:
         if self._api_token is not None:
@@ -1699,7 +1708,7 @@ def _json_body(value: Any) -> bytes:
 
 def _page(kind: Any, asked: str, data: Mapping[str, Any], client: Client) -> Page[Any]:
     """The page that was asked for. The addresses of its neighbours keep its filters."""
-    pairs = urllib.parse.parse_qsl(asked.partition("?")[2])
+    pairs = urllib.parse.parse_qsl(asked.partition("?")[2], keep_blank_values=True)
     filters = [pair for pair in pairs if pair[0] != "cursor"]
     results = data.get("results")
     return Page(
@@ -2939,13 +2948,14 @@ class _Target:
             return
         asked = (os.getpid(), version)  # a forked child has none of the threads
         is_asked = asked in client._looked_up
-        while asked in client._looked_up:  # for another call, which will know soon
-            await call.sleep(_POLL_FIRST)
+        until = call.clock.now() + client._transport.seconds
+        while asked in client._looked_up and call.clock.now() < until:
+            await call.sleep(_POLL_FIRST)  # another call will know soon
         if version not in client._iterates:
             if is_asked:  # in vain
                 return
-            client._looked_up.add(asked)
             try:
+                client._looked_up.add(asked)
                 path = _path("models", *self.model, "versions", version)
                 found = await client._fetched(call, "GET", path, Version)
             except PredictionTimeout:
@@ -3377,12 +3387,14 @@ class _Run:
 
     def _is_like(self, other: Any) -> bool:
         """Whether it is another unanswered run on the same input."""
-        if self is other or self.prediction is not None or self.creation is None:
+        mine, theirs = self.creation, other.creation  # once: other threads set them
+        if self is other or self.prediction is not None:
             return False
-        if self.client is not other.client or self.call.token != other.call.token:
+        if mine is None or theirs is None or self.client is not other.client:
             return False
-        same_url = self.creation.url == other.creation.url
-        return same_url and bool(self.creation.body == other.creation.body)
+        if self.call.token != other.call.token or mine.url != theirs.url:
+            return False
+        return bool(mine.body == theirs.body)
 
     def _could_be_this(self, run: _Object, since: str) -> bool:
         """Whether a run of the account's could be this one: as it will be cancelled,
@@ -3399,7 +3411,8 @@ class _Run:
         exchange = None if self.creation is None else self.creation.exchange
         if exchange is None or exchange.is_abandoned or exchange.is_told:
             return
-        work = functools.partial(self._hear, exchange)
+        context = contextvars.copy_context()  # in Cog, the caller's token
+        work = functools.partial(context.run, self._hear, exchange)
         thread = threading.Thread(target=work, name="replicate-late", daemon=True)
         with contextlib.suppress(RuntimeError):  # where there are no more threads
             thread.start()
@@ -3481,6 +3494,19 @@ def _at_exit() -> None:
 
 
 atexit.register(_at_exit)
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()  # all there are, for _after_fork
+
+
+def _after_fork() -> None:
+    global _reading
+    _reading = threading.RLock()
+    for client in list(_clients):
+        client._renew_locks()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _newest_runs(call: _Call, **how: Any) -> AsyncIterator[list[Any]]:
@@ -3756,6 +3782,7 @@ class _Outcome:
     output: Any = None
     metrics: Any = None
     error: BaseException | None = None
+    run: Any = None  # once it is followed
 
     def __init__(self, index: int, line: int, input: Any) -> None:
         self.index = index
@@ -3865,6 +3892,8 @@ class _Batch:
                 more = asyncio.run_coroutine_threadsafe(self._more(), loop)
                 while not more.done():
                     wait([more], timeout=1)  # Windows hears Ctrl-C only in between
+                    if not thread.is_alive() and not more.done():  # it was forked
+                        raise ReplicateError("map goes on in the process that began it")
                 if not more.result():
                     break
                 yield self._result(self.ready.popleft())
@@ -4010,9 +4039,20 @@ class _Batch:
         tasks = {self.feeding, *self.running.values()}
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=_GRACE + 0.5)
-        if self.journal is not None:
-            self.journal.close()
+        try:
+            await asyncio.wait(tasks, timeout=_GRACE + 0.5)
+        finally:
+            for outcome in self.running:  # whose giving up had no turn, or hangs
+                self._name(outcome.run)
+            if self.journal is not None:
+                self.journal.close()
+
+    def _name(self, run: Any) -> None:
+        """Note the id of a run that is left, by what became of it."""
+        if run is None or run.prediction is None or not _is_running(run.prediction):
+            return
+        names = self.cancelled if run.cancelled else self.running_on
+        names.append(str(run.prediction.get("id")))
 
     async def _work(self, outcome: _Outcome) -> None:
         """Take one input to its end, whatever that is."""
@@ -4071,6 +4111,7 @@ class _Batch:
 
     async def _run_to_end(self, outcome: _Outcome, run: _Run) -> None:
         """Run it to its end, and keep what it came to."""
+        outcome.run = run
         try:
             await run.output()
         except BaseException as error:
@@ -4936,9 +4977,9 @@ class _CogRun(_Run):
         """What the container says: events that matter, or all at the end, as JSON."""
         call = self.call
         if answer.media_type != "text/event-stream":
-            read = functools.partial(answer.read, _ANSWER_MOST, call)
+            args = answer.read_alone, answer.read, _ANSWER_MOST, call
             with contextlib.closing(answer):
-                whole = await call.face.on_wire(answer.connection, read)
+                whole = await call.face.on_wire(answer.connection, *args)
             yield "completed", _read_object(whole)
             return
         decoder = _Decoder()
@@ -5872,7 +5913,7 @@ class _Transport:
             connection = exchange.connection
             await face.on_wire(connection, exchange.send, call, head)
             await face.readable(connection, call.within(exchange.head_seconds))
-            if request.makes_run:  # its answer is read also where its task is cancelled
+            if request.makes_run:  # on_wire would cut it, and the answer that names it
                 answer = await face.in_thread(exchange.receive, call)
             else:
                 answer = await face.on_wire(connection, exchange.receive, call)
@@ -6528,6 +6569,7 @@ class _Connection:
         self.sock = context.wrap_socket(
             self.sock, server_hostname=host, do_handshake_on_connect=False
         )
+        self.go_on()
         self.sock.do_handshake()  # now that cut() would end it
 
     def send(self, data: bytes, limit: _Limit) -> None:
@@ -6599,6 +6641,8 @@ class _Connection:
         the encryption away first, and what that thread still sends went out in
         clear."""
         self.is_cut = True
+        if self.process != os.getpid():
+            return  # in a forked child, shutdown() would end the parent's
         with contextlib.suppress(OSError, TypeError):  # it is over, or not there yet
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
@@ -6645,6 +6689,11 @@ def _addresses(
             threading.Thread(target=own.run, name="replicate-dns", daemon=True).start()
         except RuntimeError:  # no more threads, or none any more: the interpreter ends
             own.run()
+        except BaseException:  # of a signal handler: nobody is to wait for it
+            own.failure = "its look-up was interrupted"
+            _look_ups.pop(own.key, None)
+            own.done.set()
+            raise
     while not look_up.done.wait(_DNS_SLICE):
         limit()  # raises when the time is over
         connection.go_on()
@@ -6678,6 +6727,8 @@ class _Answer:
         self.pieces: list[bytes] = []  # until then; whoever is interrupted can go on
         self.has_begun = False  # whether a chunk of it was
         self.is_closed = False  # whether its connection is another's, or closed
+        self.using = threading.RLock()  # held by the thread that reads
+        self.is_abandoned = False  # whether that is to close it then
         # Bytes to come of the body, or of its present chunk.
         self.left: float = math.inf
         self.chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
@@ -6786,6 +6837,16 @@ class _Answer:
             self.pieces.append(block)
         return b"".join(self.pieces)
 
+    def read_alone(self, read: Callable[..., bytes], *args: Any) -> bytes:
+        """Read, and close it then if it was abandoned meanwhile: closed under a thread
+        that reads, a socket's number could be another's the next moment."""
+        try:
+            with self.using:
+                return read(*args)
+        finally:
+            if self.is_abandoned:
+                self.close()
+
     async def blocks(self, call: _Call) -> AsyncIterator[bytes]:
         """Yield the body as it arrives. Raises of _BROKEN where it is cut short."""
         try:
@@ -6794,7 +6855,7 @@ class _Answer:
                 limit = call.within(self.block_seconds)
                 await call.face.readable(connection, limit)
                 block = await call.face.on_wire(
-                    connection, self.read_block, _BLOCK, limit
+                    connection, self.read_alone, self.read_block, _BLOCK, limit
                 )
                 if block:
                     yield block
@@ -6803,6 +6864,15 @@ class _Answer:
 
     def close(self) -> None:
         """Give the connection back after the end of the body, else close it."""
+        self.is_abandoned = True
+        if not self.using.acquire(blocking=False):
+            return  # the thread that reads will do it
+        try:
+            self._close()
+        finally:
+            self.using.release()
+
+    def _close(self) -> None:
         if self.is_closed:
             return
         self.is_closed = True

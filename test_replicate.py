@@ -10639,15 +10639,16 @@ class Crowds(Case):
 
     def test_where_no_list_of_runs_is_to_be_had_each_is_asked_for(self):
         async def scene():
-            runs = [run("test/slow", {"seconds": 600}, wait=False) for _ in range(150)]
+            given = {"seconds": 3000}
+            runs = [run("test/slow", given, wait=False) for _ in range(150)]
             return await asyncio.gather(*runs)
 
         self.client = self.client_of(pace=1.5)
         self.turn_clock(api=True)
         run = self.client.async_run
         self.answer("GET", "/v1/predictions", Reply.problem(400, "no"), times=False)
-        with self.assertLogs("replicate", logging.WARNING):
-            self.assertEqual(asyncio.run(scene()), ["slept 600 s"] * 150)
+        self.assertEqual(asyncio.run(scene()), ["slept 3000 s"] * 150)
+        self.assertTrue(self.seen("GET", "/v1/predictions"))
 
 
 # --------------------------------------------------------------------------------------
