@@ -5,7 +5,8 @@
 
 Chooses lines of the named rooms by a seed, puts one fault into each (a comparison,
 a condition, a number, a returned value, a call left out), and runs the tests that reach
-the line, quickest first, until one fails. Prints the seed, the mutants that nothing
+the line, quickest first, until one fails; where none does in its own process, those
+that start others. Prints the seed, the mutants that nothing
 noticed, and the percentage that was noticed; exit code 1 below --least percent. Needs
 `coverage`; the tests must pass before. --jobs mutants are tried at a time (two for each
 core by default, as tests mostly wait).
@@ -103,6 +104,9 @@ class Source:
             for name in ("annotation", "returns"):  # types are the checkers' business
                 if getattr(node, name, None):
                     skipped.add(getattr(node, name))
+            if isinstance(node, ast.arguments):  # each call of ours gives these
+                skipped.update(filter(None, node.defaults + node.kw_defaults))
+            skipped.update(getattr(node, "decorator_list", ()))
             if isinstance(node, ast.FunctionDef) and node.name == "__repr__":
                 skipped.update(ast.iter_child_nodes(node))
             method = getattr(self, "of_" + type(node).__name__.lower(), None)
@@ -184,11 +188,20 @@ class Source:
 class Result(unittest.TestResult):
     def __init__(self, coverage):
         super().__init__()
-        self.coverage, self.seconds = coverage, {}
+        self.coverage, self.seconds, self.starts = coverage, {}, set()
+        sys.addaudithook(self.hook)
+
+    def hook(self, event, args):
+        """Note the tests that start processes, whose lines are not seen here."""
+        if event == "subprocess.Popen" and self.running:
+            self.starts.add(self.running)
+
+    running = None
 
     def startTest(self, test):
         super().startTest(test)
         self.coverage.switch_context(test.id())
+        self.running = test.id()
         self.seconds[test.id()] = -time.monotonic()
 
     def stopTest(self, test):
@@ -214,6 +227,7 @@ def trace(path):
     contexts = data.contexts_by_lineno(file)
     reached = {line: list(filter(None, tests)) for line, tests in contexts.items()}
     known = {"reached": reached, "seconds": result.seconds, "bad": bad}
+    known["starts"] = sorted(result.starts)
     pathlib.Path(path).write_text(json.dumps(known), encoding="utf-8")
 
 
@@ -321,7 +335,7 @@ def measure(options, here, folder):
     print(f"the tests pass; {len(mutants)} mutants", flush=True)
 
     def judge(mutant):
-        tests = known["reached"].get(str(mutant.line), [])
+        tests = known["reached"].get(str(mutant.line), []) or known["starts"]
         tests.sort(key=known["seconds"].__getitem__)
         seconds = sum(map(known["seconds"].__getitem__, tests))
         return bool(tests) and notices(folder, source, mutant, tests, seconds)
