@@ -7567,7 +7567,8 @@ class Journals(Case):
         self.api.jobs.clear()
         self.batch([given, {"n": 2}])
         self.cut_to_intents()
-        self.api.force(self.api.creations[0], input=told)
+        (run,) = [job.id for job in self.api.jobs.values() if job.given == given]
+        self.api.force(run, input=told)
         self.clear()
         result, other = self.batch([given, {"n": 2}], return_exceptions=True)
         self.assertIn("may have been created", str(result))
