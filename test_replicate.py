@@ -2847,7 +2847,7 @@ import replicate
 assert replicate.run("test/echo", input={"text": "Alice"}) == {"text": "Alice"}
 """
 
-CROWD = """
+CROWD_CODE = """
 import asyncio, replicate
 async def main():
     given = [{"seconds": 3 + 7 * number / 1000} for number in range(1001)]
@@ -2937,7 +2937,7 @@ def _measure(environment):
     with StandIn(speed=1) as api:
         own = dict(environment, REPLICATE_BASE_URL=api.url)
         own["REPLICATE_API_TOKEN"] = api.token
-        took = _process_seconds(CROWD, own)
+        took = _process_seconds(CROWD_CODE, own)
     yield ["1,001 runs awaited at once, against the longest", took, 10.0, 1.15]
 
 
