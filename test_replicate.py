@@ -123,7 +123,7 @@ class Seen:
 
     @property
     def json(self):
-        return json.loads(self.body.decode("utf-8"))
+        return json.loads(self.body)
 
     def __repr__(self):
         return f"<Seen {self.method} {self.target}, connection {self.connection}>"
@@ -998,7 +998,7 @@ class WebhookSender(threading.Thread):
 
     def __init__(self, job, address, wanted):
         super().__init__(daemon=True)
-        self.job, self.address = job, urlsplit(address)
+        self.job, self.address = job, address
         self.wanted = wanted if wanted is not None else ["output", "logs", "completed"]
 
     def run(self):
@@ -1025,12 +1025,9 @@ class WebhookSender(threading.Thread):
             self.job.api.closing.wait(0.05 * (attempt + 1))
 
     def _post(self, body, headers):
-        connection = http.client.HTTPConnection(
-            self.address.hostname, self.address.port or 80, timeout=2
-        )
-        target = (self.address.path or "/") + (
-            "?" + self.address.query if self.address.query else ""
-        )
+        place = urlsplit(self.address).netloc
+        connection = http.client.HTTPConnection(place, timeout=2)
+        target = self.address.partition(place)[2] or "/"
         try:
             connection.request("POST", target, body, headers)
             return connection.getresponse().status < 400
@@ -2037,11 +2034,7 @@ class Api:
                 [("filename", "required", "filename is required, of at most 255 bytes")]
             )
         try:
-            metadata = (
-                json.loads(parts["metadata"][2].decode("utf-8"))
-                if "metadata" in parts
-                else {}
-            )
+            metadata = json.loads(parts["metadata"][2]) if "metadata" in parts else {}
         except ValueError:
             raise _invalid(
                 [("metadata", "invalid_type", "metadata must be JSON")]
@@ -2462,7 +2455,8 @@ class Connection:
         self.thread, self.closed = None, False
 
     def start(self, *resumed):
-        self.thread = begin(self.run, *resumed)
+        self.thread = threading.Thread(target=self.run, args=resumed, daemon=True)
+        self.thread.start()  # not before: it may end before begin() gives it
 
     def join(self, seconds):
         self.thread.join(seconds)
