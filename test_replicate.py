@@ -4922,9 +4922,9 @@ class Attacked(Case):
         self.client = self.client_of(max_retries=0)
         asks = self.client.accounts.current
         for call, most in (
-            (asks, 150),
-            (asks, 150),
-            (lambda: list(self.client.stream(LLAMA, FOX, timeout=5)), 60),
+            (asks, 180),  # 128 are read, and what the system holds is sent as well
+            (asks, 180),
+            (lambda: list(self.client.stream(LLAMA, FOX, timeout=5)), 90),
             (asks, 0),
             (asks, 0),
         ):
