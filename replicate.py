@@ -193,6 +193,7 @@ _SETTLES = 0.3  # that a creation takes to be listed, as a rule
 _YOUNG = 10.0  # that a creation may take to be listed
 _LOOK_AGAIN = 2.0  # until it is looked for again
 _CLOCK_PLAY = 2.0  # that clocks may differ, times being cut to whole seconds
+_EARLY = 0.02  # that a socket's time-out may come before the end it was set for
 _TICK = 0.5  # between two showings of the status line: the first within a second
 _TELL_GAP = 0.2  # between two calls of on_update with a stream's logs
 _WORKER_IDLE = 10.0  # until a thread that has nothing to do ends
@@ -513,6 +514,40 @@ def _workers(process: int, urgent: bool = False) -> _Workers:
     return _Workers(_URGENT_WORKERS if urgent else _WORKERS)
 
 
+class _UsedAlone:
+    """What one thread at a time uses, and what is let go of when none does.
+
+    Closed under a thread that reads it, a socket's number could be another's at once.
+    """
+
+    def __init__(self) -> None:
+        self.using = threading.RLock()  # held by the thread that uses it
+        # Set by any thread, once and for ever: nobody wants it any more.
+        self.is_abandoned = False
+
+    def alone(self, work: Callable[..., _T], *args: Any) -> _T:
+        """Do some work with it, and let go of it then if it was abandoned meanwhile."""
+        try:
+            with self.using:
+                return work(*args)
+        finally:
+            if self.is_abandoned:
+                self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of it; where another thread uses it, that one does so then."""
+        self.is_abandoned = True
+        if not self.using.acquire(blocking=False):
+            return
+        try:
+            self._let_go()
+        finally:
+            self.using.release()
+
+    def _let_go(self) -> None:
+        raise NotImplementedError
+
+
 _IN_PLACE = _InPlace()
 # Set by a twin while its method builds the coroutine that the twin will await.
 _for_twin = contextvars.ContextVar("replicate_for_twin", default=False)
@@ -531,10 +566,10 @@ class _Call:
         if timeout is not None and not (_is_number(timeout) and timeout > 0):
             raise ValueError(f"timeout is a positive number, not {timeout!r}")
         if face is None:
-            face = _OnLoop() if _for_twin.get() else _IN_PLACE
-            _for_twin.set(
-                False
-            )  # a plain call from here on, as in a file's read(), is no twin
+            face = _IN_PLACE
+            if _for_twin.get():
+                face = _OnLoop()
+                _for_twin.set(False)  # what the caller's file reads is no twin
         self.client = client
         self.clock = client._clock
         self.face: Any = face
@@ -584,7 +619,7 @@ class _Call:
 
     def over(self) -> bool:
         """Whether its time is over; a socket's time-out may come a little early."""
-        return bool(self.clock.now() + 0.02 >= self.deadline)
+        return bool(self.clock.now() + _EARLY >= self.deadline)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the call: then PredictionTimeout."""
@@ -755,9 +790,7 @@ class Client:
         _clients.add(self)
         # These are shared by all threads; what is done to them is one step each.
         self._iterates: dict[str, bool] = {}  # by version: versions never change
-        self._looked_up: set[tuple[int, str]] = (
-            set()
-        )  # processes, versions they look up
+        self._looked_up: set[tuple[int, str]] = set()  # versions, by process
         self._own_runs: deque[str] = deque(maxlen=_MADE_KNOWN)  # ids that answers named
         self.models: Models = Models(self)
         self.predictions: Predictions = Predictions(self)
@@ -772,11 +805,15 @@ class Client:
 
     def _renew_locks(self) -> None:
         """Be of use in a forked child, whose parent's threads may have held a lock."""
-        transport, polls = self._transport, self._polls
-        for one in (transport.pool, transport.creations, transport.others, polls):
+        transport = self._transport
+        for one in (
+            transport.pool,
+            transport.creations,
+            transport.others,
+            transport.unlimited,
+        ):
             one.lock = threading.RLock()
-        self._listings.lock = threading.RLock()
-        polls.waiting, polls.ended, polls.next_page = set(), {}, 0.0
+        self._polls, self._listings = _Polls(self._polls.pace), _Listings()
 
     def __reduce__(self) -> Any:
         if self._api_token is not None:
@@ -2403,10 +2440,19 @@ class Files(Namespace):
 
         file: a path, its bytes, or anything with read(). metadata: for your own use.
         """
+        call = _Call(self._client)  # before read() of the caller's
         source = _Source(file, filename, content_type, metadata)
-        return self._client._fetch(
-            "POST", "/files", File, source, read=_read_created, once=True, noun="file"
+        upload = self._client._fetched(
+            call,
+            "POST",
+            "/files",
+            File,
+            source,
+            read=_read_created,
+            once=True,
+            noun="file",
         )
+        return call.run(upload)
 
     def get(self, file_id: str) -> File:
         """Return what is known of an uploaded file. GET /files/{id}"""
@@ -3121,7 +3167,7 @@ class _Run:
         options: _Options,
         kind: type[Prediction] | None = None,
     ) -> None:
-        self.interval = call.client.poll_interval  # a wrong one is told at once
+        _ = call.client.poll_interval  # a wrong one is told before anything is sent
         self.call = call
         self.client = call.client
         self.target = target
@@ -3158,7 +3204,7 @@ class _Run:
                 await self._give_up(error)
         finally:
             self.depth -= 1
-            if not self.depth:
+            if not self.depth and not self.is_listening:
                 _open_runs.discard(self)
 
     async def create(self) -> Any:
@@ -3236,9 +3282,8 @@ class _Run:
         if self.target.iterates:
             return 0  # its items are wanted as they come
         left = self.call.deadline - self.call.clock.now()
-        return int(
-            max(0, min(self.hold, left - 1))
-        )  # so that the id is here before the end
+        # A second less, so that the id is here before the end.
+        return int(max(0, min(self.hold, left - 1)))
 
     async def _update(self) -> None:
         """Show on_update the state of the run, where that is news."""
@@ -3293,9 +3338,8 @@ class _Run:
         Every run that is left by an exception passes here, whatever that is: also
         Ctrl-C, a cancelled task, and the GeneratorExit of an iterator that is closed.
         """
-        may_run = self._may_run() and self.process == os.getpid()
         handed_over = self.hands_over and isinstance(error, ReplicateError)
-        if may_run and not handed_over and not self.stopped:
+        if self._may_run() and not handed_over and not self.stopped:
             self.stopped = True
             face = self.call.face
             if isinstance(error, GeneratorExit) and not self.is_iterated:
@@ -3317,9 +3361,12 @@ class _Run:
             error._add("; it could not be cancelled")
 
     def _may_run(self) -> bool:
+        if self.process != os.getpid():
+            return False  # a forked child's copy of what its parent runs
         if self.prediction is not None:
             return _is_running(self.prediction)
-        return self.creation is not None and self.creation.sent
+        creation = self.creation  # once: another thread may set it
+        return creation is not None and creation.sent
 
     def stop(self) -> None:
         """Find it where it has no id yet, and cancel it: best effort, within _GRACE."""
@@ -3387,12 +3434,12 @@ class _Run:
 
     def _is_like(self, other: Any) -> bool:
         """Whether it is another unanswered run on the same input."""
-        mine, theirs = self.creation, other.creation  # once: other threads set them
         if self is other or self.prediction is not None:
             return False
-        if mine is None or theirs is None or self.client is not other.client:
+        if self.client is not other.client or self.call.token != other.call.token:
             return False
-        if self.call.token != other.call.token or mine.url != theirs.url:
+        mine, theirs = self.creation, other.creation  # once: other threads set them
+        if mine is None or theirs is None or mine.url != theirs.url:
             return False
         return bool(mine.body == theirs.body)
 
@@ -3409,14 +3456,16 @@ class _Run:
     def _listen(self) -> None:
         """Wait on a thread for the answer that names it, and cancel it then."""
         exchange = None if self.creation is None else self.creation.exchange
-        if exchange is None or exchange.is_abandoned or exchange.is_told:
+        if exchange is None or exchange.is_abandoned:
             return
         context = contextvars.copy_context()  # in Cog, the caller's token
         work = functools.partial(context.run, self._hear, exchange)
         thread = threading.Thread(target=work, name="replicate-late", daemon=True)
-        with contextlib.suppress(RuntimeError):  # where there are no more threads
+        self.is_listening = True
+        try:
             thread.start()
-            self.is_listening = True
+        except RuntimeError:  # there are no more threads
+            self.is_listening = False
 
     def _hear(self, exchange: _Exchange) -> None:
         _late.add(exchange)
@@ -3431,10 +3480,11 @@ class _Run:
         finally:
             exchange.abandon()
             _late.discard(exchange)
+            _open_runs.discard(self)
 
 
-# Runs inside an `async with`. Each step on it is atomic, for all threads; read by
-# _rivals() and _at_exit().
+# Runs inside an `async with`, or whose late answer is awaited. Each step on it is
+# atomic, for all threads; read by _rivals() and _at_exit().
 _open_runs: set[_Run] = set()
 # Exchanges whose late answers a thread of _listen() awaits; _at_exit() cuts them.
 _late: set[_Exchange] = set()
@@ -3474,7 +3524,7 @@ class _Closing:
 
 def _at_exit() -> None:
     """Give up what is left open when the interpreter ends."""
-    runs = [r for r in list(_open_runs) if r.process == os.getpid() and r._may_run()]
+    runs = [run for run in list(_open_runs) if run._may_run()]
     done = threading.Semaphore(0)
 
     def stop(run: _Run) -> None:
@@ -3499,6 +3549,7 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()  # all there are, for _aft
 
 
 def _after_fork() -> None:
+    """Make all locks anew: a thread that held one is not there to give it back."""
     global _reading
     _reading = threading.RLock()
     for client in list(_clients):
@@ -3535,8 +3586,8 @@ class _Listings:
         with self.lock:
             last = self.last
             if last is None or last.began < moment or last.token != call.token:
-                self.last = _run_in_place(self._look(call))
-            return self.last  # type: ignore[return-value]
+                last = self.last = _run_in_place(self._look(call))
+            return last
 
     async def _look(self, call: _Call) -> _Listing:
         began, seen, ahead = call.clock.now(), [], 0.0
@@ -3600,7 +3651,7 @@ class _Polls:
                 return ended if "output" in ended else None
             crowd = len(self.waiting) * share  # all have to share the looks
             if self._is_crowd():
-                crowd *= 2  # half of them are for pages
+                crowd *= 2  # which leaves room for pages
             left = began + max(seconds, crowd) - clock.now()
             if left <= 0:
                 break
@@ -3643,6 +3694,7 @@ class _Polls:
         except (APIError, NetworkError, ValueError) as failure:
             _log("warning", "no list of runs: %s", failure)
         finally:
+            # Pages take a quarter of what is allowed, looks at single runs a half.
             pause = max(_PAGE_GAP, 4 * number * self.gap)
             self.next_page = call.clock.now() + pause
 
@@ -3837,9 +3889,8 @@ class _Batch:
         self.running_on: list[str] = []  # ids of those that could not be cancelled
         self.waiting: dict[int, _Outcome] = {}  # ended, but one before them has not
         self.next = 0  # the index whose turn it is
-        self.alike: dict[
-            Any, list[int]
-        ] = {}  # the last failures, if all are of one kind
+        # The last failures, if all are of one kind: their indexes.
+        self.alike: dict[Any, list[int]] = {}
         self.cause: BaseException | None = None  # why it stops
         self.is_drawing = True  # also read by the thread that draws, at any time
         self.journal: Any = None if journal is None else _Journal(journal)
@@ -4049,10 +4100,13 @@ class _Batch:
 
     def _name(self, run: Any) -> None:
         """Note the id of a run that is left, by what became of it."""
-        if run is None or run.prediction is None or not _is_running(run.prediction):
+        if run is None or run.prediction is None:
             return
-        names = self.cancelled if run.cancelled else self.running_on
-        names.append(str(run.prediction.get("id")))
+        id = str(run.prediction.get("id"))
+        if run.cancelled:
+            self.cancelled.append(id)
+        elif run._may_run():
+            self.running_on.append(id)
 
     async def _work(self, outcome: _Outcome) -> None:
         """Take one input to its end, whatever that is."""
@@ -4188,10 +4242,9 @@ class _Batch:
             if outcome.status == "succeeded":  # in that moment
                 outcome.error = None
                 self._hand_over(outcome)
-            elif outcome.status == "canceled":
-                self.cancelled.append(str(outcome.id))
-            elif outcome.id is not None and outcome.status in _RUNNING:
-                self.running_on.append(outcome.id)
+            else:
+                self._name(outcome.run)
+        outcome.run = None  # with its input, too
         self.came.set()
         self.freed.set()
 
@@ -4433,8 +4486,10 @@ class _Journal:
             self._learn(line, 0)
             await self.add(call, line)
             return
+        if rerun:
+            return
         for (digest, _), (_, input) in self.sent.items():
-            if _may_be_same_input(input, told) and not rerun:
+            if _may_be_same_input(input, told):
                 why = f"as {run['id']}, of another form: see rerun_expired"
                 self.unsure[digest] = why
 
@@ -4639,7 +4694,7 @@ class _Stream:
         self,
         call: _Call,
         run: Prediction,
-        tell: Callable[[], Awaitable[None]] | None,
+        tell: _Tell | None,
     ) -> None:
         self.call = call
         self.run = run
@@ -4735,10 +4790,7 @@ class _Stream:
         return batch, None
 
     async def _open(self) -> _Answer | None:
-        headers = {
-            "Accept": "text/event-stream",
-            "Cache-Control": "no-store",
-        }
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self.last_id:
             headers["Last-Event-ID"] = self.last_id
         request = _Request("GET", self.url, headers=headers, whole=False)
@@ -4770,7 +4822,7 @@ class _Stream:
             why = self.call.client._transport.redacted(str(why), self.call.token)
         return ModelError(self.run, why)
 
-    async def _tell_end(self, tell: Callable[[], Awaitable[None]]) -> None:
+    async def _tell_end(self, tell: _Tell) -> None:
         """Load the ended run, as its stream tells no metrics, and show it."""
         await self.run._refresh(self.call, "GET", self.run._path(), is_part_of_run=True)
         await tell()
@@ -4835,7 +4887,7 @@ class _CogRun(_Run):
     async def start(self) -> None:
         """Get ready: wait for the container to be up, and check the inputs' names.
 
-        It does not check them itself. Unlike _Run.start() this creates nothing: _sent()
+        It does not check them itself. Unlike _Run.start() this creates nothing: _send()
         does, at the first item.
         """
         while self.target.fields is None:
@@ -4977,7 +5029,7 @@ class _CogRun(_Run):
         """What the container says: events that matter, or all at the end, as JSON."""
         call = self.call
         if answer.media_type != "text/event-stream":
-            args = answer.read_alone, answer.read, _ANSWER_MOST, call
+            args = answer.alone, answer.read, _ANSWER_MOST, call
             with contextlib.closing(answer):
                 whole = await call.face.on_wire(answer.connection, *args)
             yield "completed", _read_object(whole)
@@ -5713,6 +5765,7 @@ class _Transport:
         self.is_given_context = ssl_context is not None
         self.pool = _Pool()
         self.creations, self.others = _RateLimit(), _RateLimit()
+        self.unlimited = _RateLimit()  # of containers and files: learns of no limit
         self.dated = ("", 0.0)  # the Date of the API's last answer, and when it came
         weakref.finalize(client, self.pool.close)
 
@@ -5777,6 +5830,7 @@ class _Transport:
             answer = await self._followed(call, request)
             status = str(answer.status)
             if answer.status >= 300:
+                request.abandon()  # it has told all: no run will be named later
                 failure = self._refusal(call, request, answer)
             if not request.is_elsewhere:
                 self.dated = answer.headers.get("date", ""), time.time()
@@ -5786,14 +5840,13 @@ class _Transport:
         except _BROKEN as error:
             if _is_of_a_signal_handler(error):
                 raise
+            if isinstance(error, _Garbage):
+                request.abandon()
             failure = self.explained(call, request, error)
         finally:
             took = (time.monotonic() - started) * 1000
             shown = request.method, request.path[:200], status, took, number
             _log("debug", "%s %s %s %d ms, attempt %d", *shown)
-        exchange = request.exchange
-        if failure is not None and exchange is not None and exchange.answer is not None:
-            exchange.is_told = exchange.answer.is_over
         return result, failure
 
     def server_time(self) -> float:
@@ -5807,15 +5860,15 @@ class _Transport:
     def _rate_limit(self, request: _Request) -> _RateLimit:
         """Who spaces such requests; only the API tells its limits."""
         if request.bare or request.file:
-            return _RateLimit()  # which knows of none
+            return self.unlimited
         return self.creations if request.makes_run else self.others
 
     async def _followed(self, call: _Call, request: _Request) -> _Answer:
         """Send it, and follow the redirects of a GET."""
         url, trusted = request.url, not request.bare
-        request.is_elsewhere = request.bare or request.file
         for _ in range(_REDIRECTS_MOST):
             address = self._read_address(call, url)
+            request.is_elsewhere = not self._is_api(request, address)
             credentials = {}
             if trusted:
                 credentials = self._credentials(call, request, address)
@@ -5825,7 +5878,6 @@ class _Transport:
             if not redirects or request.method != "GET":
                 return answer
             answer.close()
-            request.is_elsewhere = True
             url = urllib.parse.urljoin(url, location)
             # After one address without credentials none gets any, the API's included.
             trusted = bool(credentials)
@@ -5835,6 +5887,12 @@ class _Transport:
                     f"will not follow a redirect from https to {shown}"
                 )
         raise NetworkError(f"{request.method} {request.path}: it redirects for ever")
+
+    def _is_api(self, request: _Request, address: _Address) -> bool:
+        """Whether the API itself will answer, and no other host for it."""
+        if request.bare or request.file:
+            return False
+        return address.origin == _address(self.client.base_url).origin
 
     def _read_address(self, call: _Call, url: str) -> _Address:
         try:
@@ -5858,12 +5916,7 @@ class _Transport:
         to_api = address.origin == base.origin and address.target.startswith(below)
         if to_api and _has_dots(address.path):
             return {}  # a server might take it for another path
-        both_https = address.scheme == base.scheme == "https"
-        both_are_replicate = re.fullmatch(
-            _REPLICATE_HOST, address.host
-        ) and re.fullmatch(_REPLICATE_HOST, base.host)
-        is_sister = both_https and both_are_replicate and address.host != base.host
-        if not to_api and (request.file or not is_sister):
+        if not to_api and (request.file or not _are_sisters(address, base)):
             return {}
         found: dict[str, str] = dict(self.own_headers) if to_api else {}
         if any(name.lower() == "authorization" for name in self.own_headers):
@@ -6035,14 +6088,15 @@ class _Transport:
         return text, text.startswith("Tunnel connection failed: 4")
 
 
-class _Exchange:
+class _Exchange(_UsedAlone):
     """A request on a connection, and the answer to it.
 
-    One thread at a time sends or receives. Where the first one was given up in the
-    midst of an answer, another may go on.
+    Where the thread that receives was given up in the midst of an answer, another may
+    go on.
     """
 
     def __init__(self, transport: _Transport, request: _Request) -> None:
+        super().__init__()
         self.transport = transport
         self.request = request
         self.connection: Any = None  # once open() was called
@@ -6050,28 +6104,17 @@ class _Exchange:
         self.answer: _Answer | None = None  # once its head is here
         # Seconds until its head has to be here.
         self.head_seconds = transport.seconds + request.hold
-        self.using = threading.Lock()  # held by the thread that sends or receives
-        self.is_told = False  # whether all of the answer was a failure, and was told
-        # Set by any thread, once and for ever: nobody wants the answer any more.
-        self.is_abandoned = False
 
     def open(self, route: Any, most_age: float) -> None:
         """Take a connection that is kept, or one that is still to be connected."""
         kept = self.transport.pool.take(route, most_age)
         self.connection = kept or _Connection(route)
 
-    def abandon(self) -> None:
-        """Let go of the connection; where a thread uses it, that one does so then."""
-        self.is_abandoned = True
-        if not self.using.acquire(blocking=False):
-            return
-        try:
-            if self.answer is not None:
-                self.answer.close()
-            elif self.connection is not None:
-                self.connection.close()
-        finally:
-            self.using.release()
+    def _let_go(self) -> None:
+        if self.answer is not None:
+            self.answer.abandon()
+        elif self.connection is not None:
+            self.connection.close()
 
     def may_tell_a_run(self) -> bool:
         """Whether an answer may come yet that names a run, for who has left it."""
@@ -6081,21 +6124,11 @@ class _Exchange:
 
     def send(self, call: _Call, head: bytes) -> None:
         """Connect where that is needed, and send it all."""
-        try:
-            with self.using:
-                self._send(call, head)
-        finally:
-            if self.is_abandoned:
-                self.abandon()
+        self.alone(self._send, call, head)
 
     def receive(self, call: _Call) -> _Answer:
         """Read the head of the answer and, where all of it is wanted, the body."""
-        try:
-            with self.using:
-                return self._receive(call)
-        finally:
-            if self.is_abandoned:
-                self.abandon()
+        return self.alone(self._receive, call)
 
     def _send(self, call: _Call, head: bytes) -> None:
         connection, body = self.connection, self.request.body
@@ -6215,6 +6248,13 @@ def _proxies_of_environment(*variables: str | None) -> Mapping[str, str]:
 @functools.lru_cache(maxsize=16)
 def _proxy(url: str) -> _Proxy:
     return _Proxy(url)
+
+
+def _are_sisters(one: _Address, other: _Address) -> bool:
+    """Whether they are two https hosts under replicate.com."""
+    if not one.scheme == other.scheme == "https" or one.host == other.host:
+        return False
+    return all(re.fullmatch(_REPLICATE_HOST, each.host) for each in (one, other))
 
 
 def _has_dots(path: str) -> bool:
@@ -6480,6 +6520,7 @@ def _read_text(body: bytes) -> Any:
 
 _HEAD_END = rb"\r?\n\r?\n"
 _LINE_END = rb"\n"
+_END_LONGEST = 4  # bytes of what these match
 _CHUNK_SIZE = rb"[0-9A-Fa-f]{1,15}"
 _NEXT_CHUNK = rb"\r?\n[1-9A-Fa-f][0-9A-Fa-f]{0,14}[^\n]*\n"
 _NOT_YET: Any = (BlockingIOError,)
@@ -6600,17 +6641,20 @@ class _Connection:
         Raises RemoteDisconnected where the connection ends before that, HTTPException
         after `most` bytes.
         """
+        searched = self.at
         while True:
-            start, found = self.at, re.compile(end).search(self.buffer, self.at)
+            found = re.compile(end).search(self.buffer, searched)
             if found is not None:
-                self.at = found.end()
+                start, self.at = self.at, found.end()
                 return self.buffer[start : found.start()]
             if len(self.buffer) - self.at > most:
                 raise http.client.HTTPException("too long a head, or line")
             more = self._recv(limit)
             if not more:
                 raise http.client.RemoteDisconnected("closed before it was complete")
-            self.buffer, self.at = self.buffer[self.at :] + more, 0
+            rest = self.buffer[self.at :]
+            self.buffer, self.at = rest + more, 0
+            searched = max(0, len(rest) - _END_LONGEST)  # an end may be in two pieces
 
     def holds(self, start: bytes) -> bool:
         """Whether what has arrived begins with a pattern, and goes on after it."""
@@ -6702,7 +6746,7 @@ def _addresses(
     return look_up.found
 
 
-class _Answer:
+class _Answer(_UsedAlone):
     """An answer whose head has been read (RFC 9112); its body is still to come."""
 
     def __init__(
@@ -6712,11 +6756,10 @@ class _Answer:
         pool: _Pool | None = None,
         block_seconds: float = math.inf,
     ) -> None:
+        super().__init__()
         self.connection = connection
         self.pool = pool  # where the connection may go back to
-        self.block_seconds = (
-            block_seconds  # seconds that one block of the body may take
-        )
+        self.block_seconds = block_seconds  # that a block of the body may take
         for _ in range(_INTERIM_MOST):
             self._read_head(limit)
             if not 100 <= self.status < 200:
@@ -6727,8 +6770,6 @@ class _Answer:
         self.pieces: list[bytes] = []  # until then; whoever is interrupted can go on
         self.has_begun = False  # whether a chunk of it was
         self.is_closed = False  # whether its connection is another's, or closed
-        self.using = threading.RLock()  # held by the thread that reads
-        self.is_abandoned = False  # whether that is to close it then
         # Bytes to come of the body, or of its present chunk.
         self.left: float = math.inf
         self.chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
@@ -6837,16 +6878,6 @@ class _Answer:
             self.pieces.append(block)
         return b"".join(self.pieces)
 
-    def read_alone(self, read: Callable[..., bytes], *args: Any) -> bytes:
-        """Read, and close it then if it was abandoned meanwhile: closed under a thread
-        that reads, a socket's number could be another's the next moment."""
-        try:
-            with self.using:
-                return read(*args)
-        finally:
-            if self.is_abandoned:
-                self.close()
-
     async def blocks(self, call: _Call) -> AsyncIterator[bytes]:
         """Yield the body as it arrives. Raises of _BROKEN where it is cut short."""
         try:
@@ -6855,7 +6886,7 @@ class _Answer:
                 limit = call.within(self.block_seconds)
                 await call.face.readable(connection, limit)
                 block = await call.face.on_wire(
-                    connection, self.read_alone, self.read_block, _BLOCK, limit
+                    connection, self.alone, self.read_block, _BLOCK, limit
                 )
                 if block:
                     yield block
@@ -6864,15 +6895,9 @@ class _Answer:
 
     def close(self) -> None:
         """Give the connection back after the end of the body, else close it."""
-        self.is_abandoned = True
-        if not self.using.acquire(blocking=False):
-            return  # the thread that reads will do it
-        try:
-            self._close()
-        finally:
-            self.using.release()
+        self.abandon()
 
-    def _close(self) -> None:
+    def _let_go(self) -> None:
         if self.is_closed:
             return
         self.is_closed = True
@@ -7999,8 +8024,10 @@ def _is_run_in_go(path: list[str], words: list[str]) -> bool:
     """Whether the Go command line takes these words as `run` takes its own."""
     import inspect
 
-    if not words or path[1:] == ["schema"]:
-        return bool(words) and path[0] in ("models", "deployments")
+    if not words:
+        return False
+    if path in (["models", "schema"], ["deployments", "schema"]):
+        return True
     if path != ["predictions", "create"] or "=" in words[0]:
         return False
     names = {word.partition("=")[0] for word in words[1:] if "=" in word}

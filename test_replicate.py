@@ -4550,6 +4550,11 @@ class NeverLeaksTheToken(Case):
             self.client_of(headers={"X": "1\r\nY: 2"}).accounts.current()
         self.assert_nothing_sent()
 
+    def test_an_empty_token_of_a_call_is_charged_to_nobody_else(self):
+        error = failure_of(self.client.run, "test/echo", {}, api_token="")
+        self.assertIn("REPLICATE_API_TOKEN", str(error))
+        self.assert_nothing_sent()
+
 
 class ForwardProxy(http.server.BaseHTTPRequestHandler):
     """A forward proxy: CONNECT tunnels, and requests for http:// addresses."""
@@ -5609,6 +5614,26 @@ class NeverHangs(Case):
             self.assertEqual(self.client.accounts.current().username, "acme")
 
 
+FORKED = """if True:
+    import os, replicate
+    client = replicate.default_client
+    inputs = [{"seconds": 0}, {"seconds": 1e6}]
+    outputs = client.map("test/slow", inputs, wait=False)
+    next(outputs)
+    child = os.fork()
+    if not child:
+        print("child", client.accounts.current().username, flush=True)
+        try:
+            next(outputs)
+        except replicate.ReplicateError:
+            print("forked", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    outputs.close()
+    print("parent", client.accounts.current().username)
+"""
+
+
 class KeptConnections(Case):
     """What goes back to the pool."""
 
@@ -5647,6 +5672,12 @@ class KeptConnections(Case):
             print(code)"""
         self.assertEqual(self.result(self.python("-c", code)), (0, "7\n", ""))
         self.assertEqual([seen.connection for seen in self.seen()], [1, 2, 1])
+
+    @unittest.skipUnless(hasattr(os, "fork"), "forks")
+    def test_a_forked_child_waits_for_nothing_of_its_parents(self):
+        ended, out, err = self.result(self.python("-W", "ignore", "-c", FORKED))
+        self.assertEqual((ended, out), (0, "child acme\nforked\nparent acme\n"), err)
+        self.assert_given_up()
 
 
 # --------------------------------------------------------------------------------------
@@ -6071,6 +6102,19 @@ class Waits(Case):
         self.assertEqual(outputs, inputs)
         self.assertEqual((len(self.api.creations), len(self.creations())), (12, 13))
         self.assertGreaterEqual(max(clock.slept), 29)
+
+    def test_the_limits_of_other_hosts_are_not_the_apis(self):
+        other = self.another()
+        run = self.client.use(LLAMA).create(**FOX)
+        run["urls"]["stream"] = other.url + "/stream"
+        other.answer("GET", "/stream", Reply.throttled(600), Reply.problem(404, "no"))
+        self.client._clock.sleep = lambda *_: None
+        began = time.monotonic()
+        self.client.accounts.current()
+        failure_of(list, run.stream())
+        self.client.accounts.current()
+        self.assertTrue(other.seen("GET", "/stream"))
+        self.assertLess(time.monotonic() - began, 30)
 
 
 class HeldClock(HandClock):

@@ -217,7 +217,7 @@ HEADS = st.sampled_from(
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
-        b"HTTP/1.1 429 Slow\r\nRetry-After: ",
+        b"HTTP/1.1 503 Slow\r\nRetry-After: ",
         b"HTTP/1.1 302 There\r\nLocation: ",
         b"HTTP/1.1 100 Go on\r\n\r\n",
         b"HTTP/1.1 500 No\r\nContent-Type: application/json\r\n\r\n{",

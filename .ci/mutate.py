@@ -189,14 +189,13 @@ class Result(unittest.TestResult):
     def __init__(self, coverage):
         super().__init__()
         self.coverage, self.seconds, self.starts = coverage, {}, set()
+        self.running = None  # the test's id
         sys.addaudithook(self.hook)
 
     def hook(self, event, args):
         """Note the tests that start processes, whose lines are not seen here."""
         if event == "subprocess.Popen" and self.running:
             self.starts.add(self.running)
-
-    running = None
 
     def startTest(self, test):
         super().startTest(test)
